@@ -200,6 +200,7 @@ pub enum OperState {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own in the kernel, and any of them can be set with any other")]
 pub struct Port {
     /// Its number on the bridge.
     pub number: Option<u16>,
