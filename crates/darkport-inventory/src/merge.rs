@@ -1,0 +1,133 @@
+//! One instance out of what several sources say of it.
+
+use std::collections::HashMap;
+
+use darkport_model::{Fact, FactSource, Instance, Nic};
+
+/// Puts together what several sources say: instances are the same when their UUIDs are, or their names where one has no UUID.
+/// Interfaces are the same when their MACs are, or else by their order. Of each fact the most trusted source is kept
+/// ([`FactSource`] in its order). The outcome does not depend on the order of sources, and is sorted by name.
+///
+/// Which interfaces there are, libvirt's live XML knows best, where there is one: a command line misses those that were plugged in
+/// since, the persistent XML may have some that come with the next start.
+pub fn merge(mut parts: Vec<Instance>) -> Vec<Instance> {
+    // The live XML first, since it decides about interfaces; then by trust.
+    parts.sort_by_cached_key(|part| {
+        (origin(part) != Some(FactSource::LiveXml), origin(part).is_none(), origin(part), part.uuid.is_none(), part.name.clone())
+    });
+    let mut merged: Vec<Instance> = Vec::new();
+    let mut by_uuid: HashMap<String, usize> = HashMap::new();
+    let mut by_name: HashMap<String, usize> = HashMap::new();
+    for part in parts {
+        let same_uuid = part.uuid.as_ref().and_then(|uuid| by_uuid.get(uuid));
+        let same_name = by_name.get(&part.name).filter(|_| !part.name.is_empty());
+        let fits = |index: &&usize| merged.get(**index).is_some_and(|known| known.uuid.is_none() || part.uuid.is_none());
+        let index = match same_uuid.or_else(|| same_name.filter(fits)).copied() {
+            Some(index) => index,
+            None => {
+                merged.push(Instance::named(part.name.clone()));
+                merged.len() - 1
+            }
+        };
+        if let Some(known) = merged.get_mut(index) {
+            join(known, part);
+            if let Some(uuid) = &known.uuid {
+                by_uuid.entry(uuid.clone()).or_insert(index);
+            }
+            by_name.entry(known.name.clone()).or_insert(index);
+        }
+    }
+    merged.sort_by(|a, b| (&a.name, &a.uuid).cmp(&(&b.name, &b.uuid)));
+    merged
+}
+
+/// The source that an instance's own facts come from; the tun's owner is told by way of the process.
+fn origin(part: &Instance) -> Option<FactSource> {
+    let running = part.running.iter().map(|fact| fact.source);
+    let nics = part.nics.iter().flat_map(|nic| {
+        let text = [&nic.tap, &nic.bridge, &nic.filter].into_iter().flatten().map(|fact| fact.source);
+        text.chain(nic.mac.iter().map(|fact| fact.source))
+    });
+    running.chain(nics).map(|source| source.max(FactSource::QemuProcess)).min()
+}
+
+fn join(known: &mut Instance, part: Instance) {
+    let closed = known.nics.iter().any(is_live) || known.running.as_ref().is_some_and(|fact| fact.source == FactSource::LiveXml);
+    if known.name.is_empty() {
+        known.name = part.name;
+    }
+    known.uuid = known.uuid.take().or(part.uuid);
+    known.display_name = known.display_name.take().or(part.display_name);
+    known.pid = known.pid.or(part.pid);
+    better(&mut known.running, part.running);
+    better(&mut known.paused, part.paused);
+    join_nics(&mut known.nics, part.nics, closed);
+}
+
+fn is_live(nic: &Nic) -> bool {
+    nic.mac.as_ref().is_some_and(|fact| fact.source == FactSource::LiveXml)
+}
+
+fn join_nics(known: &mut Vec<Nic>, part: Vec<Nic>, closed: bool) {
+    let mut taken = vec![false; known.len()];
+    let mut left = Vec::new();
+    for nic in part {
+        let same =
+            |(at, other): &(usize, &Nic)| taken.get(*at) == Some(&false) && nic.mac.is_some() && value(&other.mac) == value(&nic.mac);
+        match known.iter().enumerate().find(same).map(|(at, _)| at) {
+            Some(at) => {
+                join_nic(known.get_mut(at), nic);
+                if let Some(taken) = taken.get_mut(at) {
+                    *taken = true;
+                }
+            }
+            None => left.push(nic),
+        }
+    }
+    for nic in left {
+        // Two MACs that differ are two interfaces; where one is unknown, the order tells.
+        let free = |(at, other): &(usize, &Nic)| taken.get(*at) == Some(&false) && (nic.mac.is_none() || other.mac.is_none());
+        match known.iter().enumerate().find(free).map(|(at, _)| at) {
+            Some(at) => {
+                join_nic(known.get_mut(at), nic);
+                if let Some(taken) = taken.get_mut(at) {
+                    *taken = true;
+                }
+            }
+            None if closed => {}
+            None => {
+                known.push(nic);
+                taken.push(true);
+            }
+        }
+    }
+}
+
+fn join_nic(known: Option<&mut Nic>, part: Nic) {
+    let Some(known) = known else { return };
+    better(&mut known.mac, part.mac);
+    better(&mut known.tap, part.tap);
+    better(&mut known.bridge, part.bridge);
+    better(&mut known.vid, part.vid);
+    better(&mut known.mtu, part.mtu);
+    better(&mut known.link_down, part.link_down);
+    better(&mut known.filter, part.filter);
+    for address in part.addresses {
+        if !known.addresses.iter().any(|other| other.value == address.value) {
+            known.addresses.push(address);
+        }
+    }
+}
+
+fn value<T: Copy>(fact: &Option<Fact<T>>) -> Option<T> {
+    fact.as_ref().map(|fact| fact.value)
+}
+
+/// Keeps the more trusted of two facts.
+fn better<T>(known: &mut Option<Fact<T>>, other: Option<Fact<T>>) {
+    if let Some(other) = other {
+        if known.as_ref().is_none_or(|fact| other.source < fact.source) {
+            *known = Some(other);
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The reader: the one place here that does I/O.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use darkport_model::{Claim, Fact, FactSource, Gap, Instance, Observation, Source};
+
+use crate::bounds::MAX_CLAIMS;
+use crate::claims::{merge_claims, parse_claims};
+use crate::domain::{DomainXml, parse_domain_xml, parse_network_xml};
+use crate::files;
+use crate::merge::merge;
+
+/// Reads what ought to be on this host. Everything has a default: the host's own files, no control plane list.
+///
+/// ```no_run
+/// use darkport_inventory::InventoryReader;
+/// use darkport_model::Observation;
+///
+/// let mut seen = Observation::default();
+/// InventoryReader::new().claims_file("list.json").observe(&mut seen);
+/// ```
+#[derive(Debug, Clone)]
+pub struct InventoryReader {
+    root: PathBuf,
+    proc: PathBuf,
+    claims: Vec<ClaimsInput>,
+    asked_host: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+enum ClaimsInput {
+    File(PathBuf),
+    Bytes(String, Vec<u8>),
+}
+
+impl Default for InventoryReader {
+    fn default() -> Self {
+        Self { root: PathBuf::from("/"), proc: PathBuf::from("/proc"), claims: Vec::new(), asked_host: None }
+    }
+}
+
+impl InventoryReader {
+    /// A reader of this host.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes `/etc`, `/run`, `/usr` and `/var` from below this directory.
+    #[must_use]
+    pub fn root(mut self, root: impl Into<PathBuf>) -> Self {
+        self.root = root.into();
+        self
+    }
+
+    /// Takes processes from this directory instead of `/proc`.
+    #[must_use]
+    pub fn proc(mut self, proc: impl Into<PathBuf>) -> Self {
+        self.proc = proc.into();
+        self
+    }
+
+    /// Reads a control plane list from this file, in any form that [`parse_claims`](crate::parse_claims) knows. May be given several times.
+    #[must_use]
+    pub fn claims_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.claims.push(ClaimsInput::File(path.into()));
+        self
+    }
+
+    /// Takes a control plane list that the caller has read, from standard input for instance; `name` is how errors call it.
+    #[must_use]
+    pub fn claims(mut self, name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        self.claims.push(ClaimsInput::Bytes(name.into(), bytes.into()));
+        self
+    }
+
+    /// The host that the lists were asked for (`nova list --host HOST`).
+    #[must_use]
+    pub fn asked_host(mut self, host: impl Into<String>) -> Self {
+        self.asked_host = Some(host.into());
+        self
+    }
+
+    /// Fills `into.inventory` and adds gaps. Processes are taken from `into.host.processes` and taps' addresses from `into.links`:
+    /// observe these first.
+    pub fn observe(&self, into: &mut Observation) {
+        let mut gaps = Vec::new();
+        into.inventory.instances = self.instances(into, &mut gaps);
+        into.inventory.claims = self.claims_said(&mut gaps);
+        tracing::debug!(instances = into.inventory.instances.len(), gaps = gaps.len(), "inventory read");
+        files::fold(gaps, &mut into.gaps);
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    fn instances(&self, _seen: &Observation, gaps: &mut Vec<Gap>) -> Vec<Instance> {
+        let networks = self.networks(gaps);
+        let mut parts = Vec::new();
+        let mut live = Directory::default();
+        // /var/run is where a system older than /run keeps it, and a link to /run on others.
+        for dir in ["run/libvirt/qemu", "var/run/libvirt/qemu"] {
+            live = domains(&self.path(dir), &networks, &mut parts, gaps);
+            if live.listed {
+                break;
+            }
+        }
+        let mut defined = Vec::new();
+        domains(&self.path("etc/libvirt/qemu"), &networks, &mut defined, gaps);
+        for instance in &mut defined {
+            if live.listed && !live.unread.contains(&instance.name) {
+                instance.running.get_or_insert_with(|| Fact::new(false, FactSource::PersistentXml, live.path.clone()));
+            }
+        }
+        parts.append(&mut defined);
+        merge(parts)
+    }
+
+    fn claims_said(&self, gaps: &mut Vec<Gap>) -> Vec<Claim> {
+        let mut claims = Vec::new();
+        for input in &self.claims {
+            let parsed = match input {
+                ClaimsInput::Bytes(name, bytes) => parse_claims(name, bytes),
+                // Not `files::read`: the list may come through a pipe.
+                ClaimsInput::File(path) => match files::read_at_most(path, MAX_CLAIMS) {
+                    Ok(bytes) => parse_claims(&path.to_string_lossy(), &bytes),
+                    Err(error) => {
+                        gaps.push(Gap::from_io(Source::Claims, path.to_string_lossy(), &error));
+                        continue;
+                    }
+                },
+            };
+            claims.extend(parsed.claims);
+            gaps.extend(parsed.errors.iter().map(|error| error.to_gap(Source::Claims)));
+        }
+        for claim in &mut claims {
+            claim.asked_host.clone_from(&self.asked_host);
+        }
+        merge_claims(claims)
+    }
+
+    /// The bridge of each libvirt network.
+    fn networks(&self, gaps: &mut Vec<Gap>) -> HashMap<String, String> {
+        let mut bridges = HashMap::new();
+        for dir in ["run/libvirt/network", "etc/libvirt/qemu/networks"] {
+            for file in files::list(&self.path(dir), &[".xml"], Source::Instances, gaps).unwrap_or_default() {
+                let name = file.to_string_lossy();
+                match files::read(&file, Source::Instances) {
+                    Ok(None) => {}
+                    Ok(Some(bytes)) => match parse_network_xml(&name, &bytes) {
+                        Ok((network, Some(bridge))) => {
+                            bridges.entry(network).or_insert(bridge);
+                        }
+                        Ok((_, None)) => {}
+                        Err(error) => gaps.push(error.to_gap(Source::Instances)),
+                    },
+                    Err(gap) => gaps.push(gap),
+                }
+            }
+        }
+        bridges
+    }
+}
+
+/// What came of reading a directory of domains.
+#[derive(Debug, Default)]
+struct Directory {
+    path: String,
+    listed: bool,
+    /// Names of domains whose files are there but could not be read.
+    unread: HashSet<String>,
+}
+
+fn domains(dir: &Path, networks: &HashMap<String, String>, into: &mut Vec<Instance>, gaps: &mut Vec<Gap>) -> Directory {
+    let mut outcome = Directory { path: dir.to_string_lossy().into_owned(), ..Directory::default() };
+    let Some(found) = files::list(dir, &[".xml"], Source::Instances, gaps) else { return outcome };
+    outcome.listed = true;
+    for file in found {
+        let name = file.to_string_lossy();
+        let gap = match files::read(&file, Source::Instances) {
+            Ok(None) => continue,
+            Ok(Some(bytes)) => match parse_domain_xml(&name, &bytes) {
+                Ok(domain) => {
+                    into.push(with_bridges(domain, networks));
+                    continue;
+                }
+                Err(error) => error.to_gap(Source::Instances),
+            },
+            Err(gap) => gap,
+        };
+        outcome.unread.extend(file.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+        gaps.push(gap);
+    }
+    outcome
+}
+
+/// Fills in the bridges of interfaces that name a libvirt network only.
+fn with_bridges(domain: DomainXml, networks: &HashMap<String, String>) -> Instance {
+    let DomainXml { mut instance, networks: named } = domain;
+    let source = instance.running.as_ref().map_or(FactSource::PersistentXml, |fact| fact.source);
+    for (nic, network) in instance.nics.iter_mut().zip(named) {
+        if let Some((network, bridge)) = network.and_then(|network| networks.get(&network).map(|bridge| (network, bridge))) {
+            nic.bridge.get_or_insert_with(|| Fact::new(bridge.clone(), source, format!("libvirt network {network}")));
+        }
+    }
+    instance
+}
