@@ -23,7 +23,7 @@ pub fn parse(which: u8, data: &[u8]) {
         11 => drop(process::parse_stat(text)),
         _ => {
             let command = process::parse_cmdline(text);
-            drop((process::candidate(text), process::role_of_command(&command)));
+            let _ = (process::candidate(text), process::role_of_command(&command));
         }
     }
 }

@@ -119,8 +119,8 @@ pub struct NeighbourTableStats {
     pub allocs: u64,
     /// Addresses that never answered.
     pub res_failed: u64,
-    /// Packets thrown away while their neighbour was being asked.
-    pub unresolved_discards: u64,
+    /// Packets thrown away while their neighbour was being asked; none where the numbers came over netlink, which does not tell it.
+    pub unresolved_discards: Option<u64>,
 }
 
 /// One processor's line of `/proc/net/softnet_stat`.

@@ -82,17 +82,18 @@ pub(crate) fn read_again(look: &mut Look<'_>, seen: &Seen, processes: &mut [Proc
 
 fn stat(look: &mut Look<'_>, task: &Path) -> Option<Stat> {
     let path = task.join("stat");
-    match read_bounded(&path, 4096) {
-        Ok((text, _)) => parse_stat(&text)
-            .map_err(|error| {
-                look.sum("stat", Gap::new(Source::Processes, path.display().to_string(), GapReason::Malformed, error.to_string()))
-            })
-            .ok(),
+    let text = match read_bounded(&path, 4096) {
+        Ok((text, _)) => text,
         Err(error) => {
             unreadable(look, "stat", &path, &error);
-            None
+            return None;
         }
+    };
+    let stat = parse_stat(&text);
+    if let Err(error) = &stat {
+        look.sum("stat", Gap::new(Source::Processes, path.display().to_string(), GapReason::Malformed, error.to_string()));
     }
+    stat.ok()
 }
 
 /// What a thread that cannot be interrupted waits in; `0` is a kernel that does not tell (or not us). Sleep of the ordinary kind is what
