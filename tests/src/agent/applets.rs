@@ -1,0 +1,48 @@
+//! The names under which this binary serves inside the lab.
+
+use std::net::UdpSocket;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::{host, machine};
+use crate::error::{Doing, LabError, Result};
+
+/// Serves if the binary was called by one of those names; returns the exit code then.
+pub(crate) fn applet(arguments: &[String]) -> Option<i32> {
+    let (name, rest) = arguments.split_first()?;
+    let name = Path::new(name).file_name()?.to_str()?;
+    let result = match (name, rest) {
+        ("qemu-system-x86_64", _) => machine::qemu().map(|()| 0),
+        ("on", rest) => host::on(rest),
+        ("blast", rest) => blast(rest).map(|()| 0),
+        (_, [word, name, dir]) if word == host::INIT_ARGUMENT => host::init(name, dir).map(|()| 0),
+        _ => return None,
+    };
+    Some(result.unwrap_or_else(|error| {
+        eprintln!("{name}: {error}");
+        1
+    }))
+}
+
+/// `blast ADDRESS SIZE PER_SECOND [SECONDS]`: UDP datagrams to the discard port, for scenario files.
+pub(crate) fn blast(arguments: &[String]) -> Result<()> {
+    let usage = || LabError::Broken("usage: blast ADDRESS SIZE PER_SECOND [SECONDS]".into());
+    let [address, size, rate, seconds @ ..] = arguments else { return Err(usage()) };
+    let size: usize = size.parse().map_err(|_| usage())?;
+    let rate: f64 = rate.parse().map_err(|_| usage())?;
+    let seconds: f64 = seconds.first().map_or(Ok(600.0), |s| s.parse()).map_err(|_| usage())?;
+    let socket = UdpSocket::bind("0.0.0.0:0").doing(|| "opening a UDP socket".into())?;
+    socket.set_broadcast(true).doing(|| "allowing broadcast".into())?;
+    let payload = vec![0x5a; size.min(65_507)];
+    let start = Instant::now();
+    let mut sent = 0.0;
+    while start.elapsed().as_secs_f64() < seconds {
+        while sent < start.elapsed().as_secs_f64() * rate {
+            // Lost ones are the point of it.
+            let _ = socket.send_to(&payload, (address.as_str(), 9));
+            sent += 1.0;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}
