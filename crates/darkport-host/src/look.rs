@@ -27,14 +27,16 @@ impl Roots {
         self.proc == Path::new("/proc") && self.sys == Path::new("/sys")
     }
 
-    /// The network tables of the calling thread's namespace. `/proc/net` is the main thread's, and kernels before 3.17 show no
-    /// other (linux, `fs/proc/proc_net.c`).
-    fn net(&self) -> PathBuf {
-        ["thread-self/net", "self/net"]
-            .iter()
-            .map(|net| self.proc.join(net))
-            .find(|net| net.exists())
-            .unwrap_or_else(|| self.proc.join("net"))
+    /// The network tables of the calling thread's namespace, and whether they may be another's: `/proc/net` is the main thread's, and
+    /// kernels before 3.17 show no other (linux, `fs/proc/proc_net.c`).
+    fn net(&self) -> (PathBuf, bool) {
+        let own = self.proc.join("thread-self/net");
+        if own.exists() {
+            return (own, false);
+        }
+        let namespace = |task: &str| std::fs::read_link(self.proc.join(task).join("ns/net")).ok();
+        let thread = format!("self/task/{}", nix::unistd::gettid());
+        (self.proc.join("self/net"), namespace(&thread) != namespace("self"))
     }
 }
 
@@ -67,14 +69,24 @@ impl Malformed {
 #[derive(Debug)]
 pub(crate) struct Look<'a> {
     pub(crate) roots: &'a Roots,
-    pub(crate) net: PathBuf,
+    net: PathBuf,
     gaps: Vec<Gap>,
     summed: BTreeMap<(Source, &'static str, GapReason), (Gap, usize)>,
 }
 
 impl<'a> Look<'a> {
     pub(crate) fn new(roots: &'a Roots) -> Self {
-        Self { roots, net: roots.net(), gaps: Vec::new(), summed: BTreeMap::new() }
+        let (net, foreign) = roots.net();
+        let mut gaps = Vec::new();
+        if foreign {
+            let why = "these are of the main thread's network namespace: this kernel shows no other (before linux 3.17)";
+            let what = net.display().to_string();
+            gaps.extend(
+                [Source::Softnet, Source::Snmp, Source::Conntrack, Source::Bonding]
+                    .map(|source| Gap::new(source, what.clone(), GapReason::Failed, why)),
+            );
+        }
+        Self { roots, net, gaps, summed: BTreeMap::new() }
     }
 
     pub(crate) fn proc(&self, path: impl AsRef<Path>) -> PathBuf {
@@ -92,7 +104,7 @@ impl<'a> Look<'a> {
     /// The text of a file. One that is longer than `max` leaves a gap and is cut after its last whole line.
     pub(crate) fn text(&mut self, source: Source, path: &Path, max: usize, absence: Absence) -> Option<String> {
         match read_bounded(path, max) {
-            Ok((mut text, false)) => Some(std::mem::take(&mut text)),
+            Ok((text, false)) => Some(text),
             Ok((mut text, true)) => {
                 self.gap(Gap::new(source, path.display().to_string(), GapReason::TooLarge, format!("longer than {max} bytes")));
                 text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
