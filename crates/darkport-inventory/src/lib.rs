@@ -27,11 +27,17 @@ mod claims;
 mod domain;
 mod error;
 mod files;
+mod intents;
 mod merge;
+mod qemu;
 mod reader;
+mod taps;
 
 pub use claims::{ParsedClaims, merge_claims, parse_claims};
 pub use domain::{DomainXml, parse_domain_xml, parse_network_xml};
 pub use error::InputError;
+pub use intents::{Configuration, VlanDevice, parse_interfaces, parse_networkd, parse_nova_conf};
 pub use merge::merge;
+pub use qemu::{QemuCommand, QemuNic, parse_qemu_command};
 pub use reader::InventoryReader;
+pub use taps::parse_fdinfo_iff;

@@ -1,15 +1,22 @@
 //! The reader: the one place here that does I/O.
 
 use std::collections::{HashMap, HashSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use darkport_model::{Claim, Fact, FactSource, Gap, Instance, Observation, Source};
+use darkport_model::{Claim, Fact, FactSource, Gap, GapReason, Instance, Observation, ProcessRole, Source};
 
-use crate::bounds::MAX_CLAIMS;
+use crate::bounds::{MAX_CLAIMS, MAX_DESCRIPTORS};
 use crate::claims::{merge_claims, parse_claims};
 use crate::domain::{DomainXml, parse_domain_xml, parse_network_xml};
 use crate::files;
+use crate::intents;
 use crate::merge::merge;
+use crate::qemu::{QemuCommand, parse_qemu_command};
+use crate::taps::{self, parse_fdinfo_iff};
+
+/// Bytes of one descriptor's fdinfo; the `iff:` line is within the first few hundred.
+const MAX_FDINFO: usize = 4096;
 
 /// Reads what ought to be on this host. Everything has a default: the host's own files, no control plane list.
 ///
@@ -87,6 +94,7 @@ impl InventoryReader {
         let mut gaps = Vec::new();
         into.inventory.instances = self.instances(into, &mut gaps);
         into.inventory.claims = self.claims_said(&mut gaps);
+        into.inventory.intents = intents::read(&self.root, &mut gaps);
         tracing::debug!(instances = into.inventory.instances.len(), gaps = gaps.len(), "inventory read");
         files::fold(gaps, &mut into.gaps);
     }
@@ -95,7 +103,7 @@ impl InventoryReader {
         self.root.join(path)
     }
 
-    fn instances(&self, _seen: &Observation, gaps: &mut Vec<Gap>) -> Vec<Instance> {
+    fn instances(&self, seen: &Observation, gaps: &mut Vec<Gap>) -> Vec<Instance> {
         let networks = self.networks(gaps);
         let mut parts = Vec::new();
         let mut live = Directory::default();
@@ -114,7 +122,52 @@ impl InventoryReader {
             }
         }
         parts.append(&mut defined);
+        parts.extend(self.processes(seen, gaps));
         merge(parts)
+    }
+
+    /// Instances that run, as their processes tell.
+    fn processes(&self, seen: &Observation, gaps: &mut Vec<Gap>) -> Vec<Instance> {
+        let qemu = seen.host.processes.iter().filter(|process| process.role == ProcessRole::Qemu && !process.command.is_empty());
+        let read = qemu.map(|process| {
+            let command = parse_qemu_command(&process.command);
+            let taps = self.taps(process.pid, &command, gaps);
+            let place = self.proc.join(process.pid.to_string()).join("cmdline");
+            let mut instance = taps::instance(process.pid, command, &taps, &seen.links, &place.to_string_lossy());
+            if instance.name.is_empty() {
+                instance.name = format!("process {}", process.pid);
+            }
+            instance
+        });
+        read.collect()
+    }
+
+    /// The devices of a process's tun descriptors: of those that the command line names, or of all where it leaves one open.
+    fn taps(&self, pid: u32, command: &QemuCommand, gaps: &mut Vec<Gap>) -> Vec<(u32, String)> {
+        let dir = self.proc.join(pid.to_string()).join("fdinfo");
+        let mut descriptors: Vec<u32> = command.nics.iter().flat_map(|nic| nic.fds.iter().copied()).collect();
+        if taps::needs_search(command) {
+            let listed = files::list(&dir, &[""], Source::Instances, gaps).unwrap_or_default();
+            descriptors = listed.iter().filter_map(|path| path.file_name()?.to_str()?.parse().ok()).collect();
+        }
+        if descriptors.len() > MAX_DESCRIPTORS {
+            let why = format!("more than {MAX_DESCRIPTORS} descriptors: the rest was not looked at");
+            gaps.push(Gap::new(Source::Instances, dir.to_string_lossy(), GapReason::TooLarge, why));
+        }
+        descriptors.sort_unstable();
+        let mut taps = Vec::new();
+        for descriptor in descriptors.into_iter().take(MAX_DESCRIPTORS) {
+            match files::read_at_most(&dir.join(descriptor.to_string()), MAX_FDINFO) {
+                Ok(bytes) => taps.extend(parse_fdinfo_iff(&bytes).map(|tap| (descriptor, tap))),
+                // Closed, or the process is gone: nobody holds it.
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+                Err(error) => {
+                    gaps.push(Gap::from_io(Source::Instances, dir.to_string_lossy(), &error));
+                    break;
+                }
+            }
+        }
+        taps
     }
 
     fn claims_said(&self, gaps: &mut Vec<Gap>) -> Vec<Claim> {
