@@ -1,1 +1,18 @@
-//! Being built.
+//! The darkport binaries, as functions: what each `main` calls, and the text report.
+//!
+//! Everything that is shown passes [`darkport::model::printable`] and a bound: names, domain XML and tables are written by tenants.
+#![allow(clippy::disallowed_methods, reason = "a program reads files and the clock; judging happens in the library")]
+
+mod app;
+mod args;
+mod bridge;
+mod demo;
+mod explain;
+mod input;
+mod json;
+mod output;
+mod report;
+
+pub use app::darkport;
+pub use bridge::darkport_bridge;
+pub use report::{Style, render};

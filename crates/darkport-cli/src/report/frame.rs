@@ -1,0 +1,250 @@
+//! What stands around the causes: the first line, the answer in words, and what was not seen.
+
+use std::collections::BTreeSet;
+
+use darkport::model::{Diagnosis, ExitCode, Gap, GapReason, HopState, InstanceState, Source, Status};
+
+use super::Style;
+use super::causes::hop;
+use super::layout::{Line, Paint, Section, show, wrap_to};
+
+const NAME: usize = 48;
+const SENTENCE: usize = 600;
+
+/// `CRITICAL  virt1012  6 of 6 instances DARK  2026-11-23T05:31:02Z  observed for 2.0 s`
+pub(super) fn header(diagnosis: &Diagnosis, style: &Style) -> Section {
+    let code = ExitCode::of(diagnosis);
+    let paint = match code {
+        ExitCode::Ok => Paint::Good,
+        ExitCode::Critical => Paint::Bad,
+        ExitCode::Warning | ExitCode::Unknown => Paint::Warn,
+    };
+    let host = if diagnosis.host.is_empty() { "host without a name".into() } else { show(&diagnosis.host, NAME) };
+    let window = diagnosis.window_ms.map_or("one look only".into(), |ms| format!("observed for {:.1} s", ms as f64 / 1000.0));
+    let line = Line::of(paint, code.name()).then(Paint::Plain, format!("  {host}  ")).then(paint, counts(diagnosis));
+    let when = format!("{}  {window}", diagnosis.taken_at);
+    let lines = if line.width() + when.len() + 2 <= style.width {
+        vec![line.then(Paint::Plain, "  ").then(Paint::Dim, when)]
+    } else {
+        vec![line, Line::of(Paint::Dim, when)]
+    };
+    Section::whole("", lines)
+}
+
+fn counts(diagnosis: &Diagnosis) -> String {
+    let count = |state| diagnosis.instances.iter().filter(|instance| instance.state == state).count();
+    let (dark, fine, off) = (count(InstanceState::Dark), count(InstanceState::Fine), count(InstanceState::Off));
+    let (degraded, unknown) = (count(InstanceState::Degraded), count(InstanceState::Unknown));
+    let on = diagnosis.instances.len() - off;
+    if diagnosis.instances.is_empty() {
+        return "no instances seen".into();
+    }
+    let noun = if on == 1 { "instance" } else { "instances" };
+    let mut parts = vec![match (dark, fine) {
+        (0, _) if fine == on => format!("{on} {noun} fine"),
+        (0, _) => format!("{fine} of {on} {noun} fine"),
+        _ => format!("{dark} of {on} {noun} DARK"),
+    }];
+    for (number, what) in [(degraded, "degraded"), (unknown, "unknown"), (off, "off")] {
+        if number > 0 {
+            parts.push(format!("{number} {what}"));
+        }
+    }
+    parts.join(", ")
+}
+
+/// The answer in one sentence where no cause gives it, and which instances are touched.
+pub(super) fn answer(diagnosis: &Diagnosis, style: &Style) -> Vec<Section> {
+    let label = match diagnosis.status {
+        Status::Healthy => "HEALTHY",
+        Status::Ambiguous => "AMBIGUOUS",
+        Status::Undetermined => "UNKNOWN",
+        _ if diagnosis.causes.is_empty() => "FAULT",
+        _ => "",
+    };
+    let mut sections = Vec::new();
+    if !label.is_empty() || style.verbose {
+        let label = if label.is_empty() { "ANSWER" } else { label };
+        sections.push(Section::whole(label, text(&diagnosis.headline, style, 3, Paint::Plain)));
+    }
+    sections.push(Section::cuttable("DARK", instances(diagnosis, style), 0, 6));
+    if diagnosis.causes.is_empty() || style.verbose {
+        if let Some(place) = &diagnosis.place {
+            let words = format!("frames die at {} ({}): {}", show(&place.at, NAME), hop(place.hop), show(&place.because, SENTENCE));
+            sections.push(Section::whole("PLACE", text(&words, style, 3, Paint::Plain)));
+        }
+    }
+    sections
+}
+
+/// Which instances, unless it is all of them: then the first line says it.
+fn instances(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
+    if style.verbose {
+        return diagnosis.instances.iter().map(|instance| instance_line(instance)).collect();
+    }
+    let touched = |state| matches!(state, InstanceState::Dark | InstanceState::Degraded);
+    let dark: Vec<&str> =
+        diagnosis.instances.iter().filter(|instance| touched(instance.state)).map(|instance| instance.name.as_str()).collect();
+    let on = diagnosis.instances.iter().filter(|instance| instance.state != InstanceState::Off).count();
+    if dark.is_empty() || (dark.len() == on && on > 4) {
+        return Vec::new();
+    }
+    let mut words = String::new();
+    let mut told = 0;
+    for name in &dark {
+        let name = show(name, 30);
+        if words.chars().count() + name.chars().count() + 16 > style.room() {
+            break;
+        }
+        words.push_str(if told == 0 { "" } else { ", " });
+        words.push_str(&name);
+        told += 1;
+    }
+    if told < dark.len() {
+        words.push_str(&format!(" and {} more", dark.len() - told));
+    }
+    vec![Line::of(Paint::Plain, words)]
+}
+
+fn instance_line(instance: &darkport::model::InstanceVerdict) -> Line {
+    let (word, paint) = match instance.state {
+        InstanceState::Fine => ("fine", Paint::Good),
+        InstanceState::Degraded => ("degraded", Paint::Warn),
+        InstanceState::Dark => ("DARK", Paint::Bad),
+        InstanceState::Off => ("off", Paint::Dim),
+        _ => ("unknown", Paint::Warn),
+    };
+    let mut rest = String::new();
+    let number = |n: Option<u64>| n.map_or("?".into(), |n| n.to_string());
+    if instance.sent.is_some() || instance.received.is_some() {
+        rest = format!("  sent {}, received {} packets", number(instance.sent), number(instance.received));
+    }
+    if let Some(because) = &instance.because {
+        rest = format!("{rest}  {}", show(because, NAME));
+    }
+    if let Some(since) = instance.since {
+        rest = format!("{rest}  since {since}");
+    }
+    Line::of(paint, format!("{word:9}")).then(Paint::Plain, show(&instance.name, NAME)).then(Paint::Dim, rest)
+}
+
+/// What follows the causes.
+pub(super) fn rest(diagnosis: &Diagnosis, style: &Style) -> Vec<Section> {
+    let mut sections = Vec::new();
+    if let Some(reboot) = &diagnosis.reboot {
+        let word = match reboot.helps {
+            Some(true) => "would help",
+            Some(false) => "not needed",
+            None => "not known to help",
+        };
+        let mut words = format!("{word}: {}", show(&reboot.because, SENTENCE));
+        if let Some(first) = reboot.capture_first.first() {
+            words = format!("{words}; before one: {}", show(first, 200));
+        }
+        let mut lines = text(&words, style, 2, Paint::Plain);
+        if style.verbose {
+            lines.extend(reboot.capture_first.iter().skip(1).map(|command| Line::of(Paint::Command, show(command, 400))));
+        }
+        sections.push(Section::cuttable("REBOOT", lines, 1, 4));
+    }
+    sections.push(Section::cuttable("ASSUMED", assumptions(diagnosis, style), 0, 9));
+    sections.push(Section::cuttable("RULED OUT", ruled_out(diagnosis, style), 0, 10));
+    sections.push(Section::cuttable("OPEN", undecided(diagnosis, style), 0, 7));
+    sections.push(Section::cuttable("BEYOND", beyond(diagnosis, style), 0, 8));
+    sections.push(Section::whole("NOT SEEN", gaps(diagnosis, style)));
+    sections.push(Section::whole("NEXT", next(diagnosis, style)));
+    sections
+}
+
+fn text(words: &str, style: &Style, few: usize, paint: Paint) -> Vec<Line> {
+    let shown = show(words, SENTENCE);
+    wrap_to(&shown, style.room(), style.at_most(few)).into_iter().map(|line| Line::of(paint, line)).collect()
+}
+
+fn assumptions(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
+    diagnosis.assumptions.iter().take(style.at_most(1)).flat_map(|words| text(words, style, 2, Paint::Dim)).collect()
+}
+
+fn ruled_out(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
+    let all = diagnosis.causes.iter().take(1).flat_map(|cause| &cause.ruled_out).chain(&diagnosis.ruled_out);
+    if style.verbose {
+        return all.flat_map(|out| text(&format!("{}: {}", out.code, out.because), style, 9, Paint::Dim)).collect();
+    }
+    let mut seen = BTreeSet::new();
+    let codes: Vec<&str> = all.map(|out| out.code.as_str()).filter(|code| seen.insert(*code)).collect();
+    if codes.is_empty() {
+        return Vec::new();
+    }
+    let few: Vec<String> = codes.iter().take(3).map(|code| show(code, NAME)).collect();
+    let more = if codes.len() > few.len() { format!(" and {} more", codes.len() - few.len()) } else { String::new() };
+    text(&format!("{}{more}  (-v shows why)", few.join(", ")), style, 2, Paint::Dim)
+}
+
+fn undecided(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
+    let one = |open: &darkport::model::Undecided| format!("{}: {}", show(&open.code, NAME), show(&open.missing, SENTENCE));
+    if style.verbose {
+        return diagnosis.undecided.iter().flat_map(|open| text(&one(open), style, 9, Paint::Plain)).collect();
+    }
+    let few = if diagnosis.status == Status::Undetermined { 3 } else { 1 };
+    let mut lines: Vec<Line> = diagnosis.undecided.iter().take(few).flat_map(|open| text(&one(open), style, 1, Paint::Plain)).collect();
+    if diagnosis.undecided.len() > few {
+        lines.push(Line::of(Paint::Dim, format!("and {} more that could not be decided (-v)", diagnosis.undecided.len() - few)));
+    }
+    lines
+}
+
+/// What lies on the paths but out of sight of this host.
+fn beyond(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
+    let hops = diagnosis.instances.iter().flat_map(|instance| &instance.paths).flat_map(|path| &path.hops);
+    let kinds: BTreeSet<_> = hops.filter(|hop| hop.state == HopState::Unseen).map(|hop| hop.kind).collect();
+    if kinds.is_empty() {
+        return Vec::new();
+    }
+    let names: Vec<String> = kinds.into_iter().map(hop).collect();
+    text(&format!("not to be seen from this host: {}", names.join(", ")), style, 2, Paint::Dim)
+}
+
+fn gaps(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
+    let gaps: Vec<&Gap> = diagnosis.gaps.iter().filter(|gap| gap.reason != GapReason::NotAsked || style.verbose).collect();
+    if gaps.is_empty() {
+        return Vec::new();
+    }
+    let one = |gap: &&Gap| text(&format!("{}: {}", show(&gap.what, 200), gap.why), style, 2, Paint::Dim);
+    if style.verbose {
+        return gaps.iter().flat_map(one).collect();
+    }
+    let (noun, them) = if gaps.len() == 1 { ("thing", "it") } else { ("things", "them") };
+    let mut lines = vec![Line::of(Paint::Plain, format!("{} {noun} could not be read (-v lists {them})", gaps.len()))];
+    if diagnosis.status == Status::Undetermined {
+        lines.extend(gaps.iter().take(4).flat_map(one));
+    }
+    lines
+}
+
+/// What to do about an answer that is none.
+fn next(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
+    if !matches!(diagnosis.status, Status::Undetermined | Status::Ambiguous) {
+        return Vec::new();
+    }
+    let reason = |reason| diagnosis.gaps.iter().any(|gap| gap.reason == reason);
+    let mut steps = Vec::new();
+    if reason(GapReason::Permission) {
+        steps.push("run it as root: some of this host is hidden from other users");
+    }
+    if reason(GapReason::Deadline) {
+        steps.push("run it with a longer --deadline; if it happens again, something that darkport reads is stuck");
+    }
+    if reason(GapReason::Torn) {
+        steps.push("run it again: the kernel's tables changed while they were read");
+    }
+    if reason(GapReason::Malformed) && diagnosis.gaps.iter().any(|gap| gap.source == Source::Claims) {
+        steps.push("mend the list given by --instances, or leave it out");
+    }
+    if diagnosis.instances.is_empty() {
+        steps.push("say what ought to run here: nova list --all-tenants --host HOST | darkport --instances -");
+    }
+    if steps.is_empty() {
+        steps.push("run it again with a longer --window, and darkport --save FILE for somebody else to look at");
+    }
+    steps.into_iter().flat_map(|step| text(step, style, 2, Paint::Plain)).collect()
+}
