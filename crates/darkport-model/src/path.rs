@@ -20,6 +20,13 @@ pub struct Path {
     pub hops: Vec<Hop>,
 }
 
+impl Path {
+    /// The way of `instance`'s frames through these hops.
+    pub fn new(instance: impl Into<String>, mac: Option<MacAddr>, hops: Vec<Hop>) -> Self {
+        Self { instance: instance.into(), mac, hops }
+    }
+}
+
 /// One device or place on a path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

@@ -1,0 +1,3 @@
+//! What goes wrong at a bond.
+
+pub(super) mod no_active_slave;

@@ -1,0 +1,5 @@
+//! What goes wrong at a port of a bridge, a tap or an uplink alike.
+
+pub(super) mod learning_or_flood_off;
+pub(super) mod stp_blocked;
+pub(super) mod vlan_filter_missing;

@@ -1,0 +1,121 @@
+//! `stp-port-blocked`: a port is kept from passing frames.
+
+use darkport_model::{Certainty, Effect, Finding, HopKind, Link, LinkKind, Source, StpState};
+
+use crate::check::{Definition, Explanation, Outcome, command, quoted};
+use crate::scene::{Scene, Segment};
+
+pub(crate) const CAUSE: Definition = Definition {
+    explanation: Explanation {
+        code: "stp-port-blocked",
+        hop: HopKind::UplinkPort,
+        what: "A bridge port that instances need is not forwarding: the spanning tree keeps it shut because it sees a loop or a better root, \
+               or somebody set its state by hand.",
+        proof: "The port's state is blocking, or is listening or learning while no spanning tree runs; and no other uplink forwards.",
+        fix: "Find the loop or the new root; where no spanning tree runs, bridge link set dev PORT state 3.",
+        reboot_helps: Some(false),
+        reboot: "the spanning tree would come to the same answer; a state set by hand is mended in a second",
+        reference: "linux, net/bridge/br_stp.c; include/uapi/linux/if_bridge.h (BR_STATE_*)",
+    },
+    needs: &[Source::Links],
+    worst: Effect::Dark,
+    follows_from: &["bridge-admin-down", "tap-admin-down", "uplink-admin-down", "uplink-no-carrier"],
+    check,
+};
+
+fn check(scene: &Scene<'_>) -> Outcome {
+    let mut findings = Vec::new();
+    for segment in &scene.segments {
+        let shut = |link: &Link| link.port.as_ref().is_some_and(|port| is_shut(port.state, segment.bridge));
+        if !segment.uplinks.is_empty() && segment.uplinks.iter().all(|chain| shut(chain.port)) {
+            for chain in &segment.uplinks {
+                findings.push(finding(scene, segment, chain.port, HopKind::UplinkPort, scene.names_on(segment)));
+            }
+        }
+        for (subject, nic) in scene.members(segment) {
+            if let Some(tap) = nic.live_tap().filter(|tap| tap.master == Some(segment.bridge.index) && shut(tap)) {
+                findings.push(finding(scene, segment, tap, HopKind::TapPort, vec![subject.name.clone()]));
+            }
+        }
+    }
+    if findings.is_empty() && scene.segments.is_empty() {
+        return Outcome::NotApplicable;
+    }
+    Outcome::found_or(findings, || {
+        "each bridge with instances has an uplink, and each instance a port, that is not shut by spanning tree".to_owned()
+    })
+}
+
+/// With spanning tree on, listening and learning pass by themselves within twice the forward delay: a port that just came up, no fault.
+fn is_shut(state: StpState, bridge: &Link) -> bool {
+    let stp = matches!(bridge.kind, LinkKind::Bridge { stp: true, .. });
+    match state {
+        StpState::Blocking => true,
+        StpState::Listening | StpState::Learning => !stp,
+        _ => false,
+    }
+}
+
+fn finding(scene: &Scene<'_>, segment: &Segment<'_>, port: &Link, hop: HopKind, affects: Vec<String>) -> Finding {
+    let stp = matches!(segment.bridge.kind, LinkKind::Bridge { stp: true, .. });
+    let state = port.port.as_ref().map(|port| format!("{:?}", port.state).to_lowercase()).unwrap_or_default();
+    let (name, bridge) = (&port.name, &segment.bridge.name);
+    let fix = if stp {
+        command(
+            scene,
+            format!("ip link set {} type bridge stp_state 0", quoted(bridge)),
+            format!("turns spanning tree off on {bridge}: only after the second way to the same network is unplugged, or it loops"),
+            format!("ip link set {} type bridge stp_state 1", quoted(bridge)),
+        )
+        .and("first find why the spanning tree shuts the port: a loop (a second cable or a guest that bridges) or a better root")
+    } else {
+        command(
+            scene,
+            format!("bridge link set dev {} state 3", quoted(name)),
+            format!("lets {name} forward"),
+            format!("bridge link set dev {} state 4", quoted(name)),
+        )
+    };
+    let summary = if stp {
+        format!("spanning tree keeps {name}, a port of {bridge}, shut")
+    } else {
+        format!("{name}, a port of {bridge}, was set to {state} by hand")
+    };
+    Finding::new(CAUSE.explanation.code, hop, name, Certainty::Proven, Effect::Dark, summary)
+        .affecting(affects)
+        .seen(format!("the state of {name} is {state}"), "netlink link dump")
+        .seen(format!("spanning tree on {bridge} is {}", if stp { "on" } else { "off" }), "netlink link dump")
+        .fixed_by(fix)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{diagnosed, healthy, nova_network, only};
+    use darkport_model::{HopKind, LinkKind, StpState};
+
+    #[test]
+    fn a_blocked_uplink_darkens_all() {
+        let diagnosis = diagnosed(nova_network(3), |seen| seen.port_mut("eth1.1102").state = StpState::Blocking);
+        let cause = only(&diagnosis, "stp-port-blocked");
+        assert_eq!((cause.hop, cause.explains.len()), (HopKind::UplinkPort, 3));
+        assert_eq!(cause.fix.steps[0].run, "bridge link set dev eth1.1102 state 3");
+    }
+
+    #[test]
+    fn a_tap_that_is_still_learning_is_on_its_way() {
+        healthy(&diagnosed(nova_network(3), |seen| {
+            if let LinkKind::Bridge { stp, .. } = &mut seen.link_mut("br1102").kind {
+                *stp = true;
+            }
+            seen.port_mut("vnet1").state = StpState::Learning;
+        }));
+    }
+
+    #[test]
+    fn one_of_two_uplinks_may_be_blocked() {
+        healthy(&diagnosed(nova_network(3), |seen| {
+            seen.add_uplink("br1102", "eth2");
+            seen.port_mut("eth1.1102").state = StpState::Blocking;
+        }));
+    }
+}

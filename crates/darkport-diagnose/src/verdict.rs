@@ -1,0 +1,196 @@
+//! The verdict: every check is run, its findings are ranked, and what follows is said in words.
+
+use std::collections::HashMap;
+
+use darkport_model::{
+    Cause, Certainty, Diagnosis, Effect, Finding, InstanceState, InstanceVerdict, Observation, Place, Reboot, RuledOut, Status, Undecided,
+};
+
+use crate::causes;
+use crate::check::{Definition, Outcome, blinds, quoted};
+use crate::path::{Marks, paths};
+use crate::rank::{joined, ranked, without_consequences};
+use crate::scene::Scene;
+use crate::subject::{Life, Subject};
+use crate::uplink::listed;
+
+/// Why the instances of the observed host are dark, how sure that is, and what mends it.
+///
+/// Pure: the same observation gives the same diagnosis, anywhere and at any time.
+pub fn diagnose(seen: &Observation) -> Diagnosis {
+    let scene = Scene::new(seen);
+    let mut answers = Answers::default();
+    for definition in causes::ALL {
+        answers.ask(&scene, definition);
+    }
+    let Answers { findings, ruled_out, undecided, blind } = answers;
+    let findings = without_consequences(findings);
+    let plain: Vec<Finding> = findings.iter().map(|(_, finding)| finding.clone()).collect();
+    let instances = judge(&scene, &plain, blind);
+    let ordered = ranked(joined(findings));
+    let status = status(seen, &ordered, blind);
+    let place = ordered.iter().find(|(_, finding)| finding.effect == Effect::Dark).map(|(_, finding)| {
+        Place::new(
+            finding.hop,
+            finding.at.clone(),
+            finding.evidence.first().map_or_else(|| finding.summary.clone(), |first| first.seen.clone()),
+        )
+    });
+    let reboot = reboot(seen, status, ordered.first());
+    let causes: Vec<Cause> = ordered.into_iter().map(|(definition, finding)| as_cause(definition, finding, &ruled_out)).collect();
+    let mut diagnosis = Diagnosis::default();
+    diagnosis.darkport.clone_from(&seen.darkport);
+    diagnosis.host.clone_from(&seen.host.name);
+    diagnosis.taken_at = seen.taken_at;
+    diagnosis.window_ms = seen.window_ms;
+    diagnosis.status = status;
+    diagnosis.headline = headline(&instances, &causes, status);
+    diagnosis.assumptions = assumptions(&scene);
+    diagnosis.instances = instances;
+    diagnosis.causes = causes;
+    diagnosis.place = place;
+    diagnosis.ruled_out = ruled_out;
+    diagnosis.undecided = undecided;
+    diagnosis.reboot = reboot;
+    diagnosis.gaps.clone_from(&seen.gaps);
+    diagnosis
+}
+
+#[derive(Default)]
+struct Answers {
+    findings: Vec<(&'static Definition, Finding)>,
+    ruled_out: Vec<RuledOut>,
+    undecided: Vec<Undecided>,
+    /// Whether something that can hurt an instance could not be decided.
+    blind: bool,
+}
+
+impl Answers {
+    fn ask(&mut self, scene: &Scene<'_>, definition: &'static Definition) {
+        let code = definition.explanation.code;
+        let gap = definition.needs.iter().flat_map(|source| scene.seen.gaps_in(*source)).find(|gap| blinds(gap));
+        let missing = match ((definition.check)(scene), gap) {
+            (Outcome::Found(findings), _) => {
+                self.findings.extend(findings.into_iter().map(|finding| (definition, finding)));
+                return;
+            }
+            (_, Some(gap)) => gap.to_string(),
+            (Outcome::Unknown(missing), None) => missing,
+            (Outcome::RuledOut(because), None) => {
+                self.ruled_out.push(RuledOut::new(code, because));
+                return;
+            }
+            (Outcome::NotApplicable, None) => return,
+        };
+        self.undecided.push(Undecided::new(code, missing));
+        self.blind |= definition.worst > Effect::None && gap.is_some();
+    }
+}
+
+/// What is known of each instance: the worst that any finding does to it, else fine, unless something could not be read.
+fn judge(scene: &Scene<'_>, findings: &[Finding], blind: bool) -> Vec<InstanceVerdict> {
+    let mut worst: HashMap<&str, &Finding> = HashMap::new();
+    for finding in findings.iter().filter(|finding| finding.effect > Effect::None && finding.certainty > Certainty::Possible) {
+        for name in &finding.affects {
+            let held = worst.entry(name).or_insert(finding);
+            if (finding.effect, finding.certainty) > (held.effect, held.certainty) {
+                *held = finding;
+            }
+        }
+    }
+    let marks = Marks::new(findings);
+    let verdict = |subject: &Subject<'_>| {
+        let finding = worst.get(subject.name.as_str()).filter(|_| subject.runs());
+        let mut verdict = InstanceVerdict::default();
+        verdict.name.clone_from(&subject.name);
+        verdict.uuid = subject.instance.and_then(|instance| instance.uuid.clone());
+        verdict.state = match (subject.life, finding.map(|finding| finding.effect)) {
+            (Life::Off, _) => InstanceState::Off,
+            (_, Some(Effect::Dark)) => InstanceState::Dark,
+            (_, Some(_)) => InstanceState::Degraded,
+            (Life::Unknown, None) => InstanceState::Unknown,
+            (Life::Runs, None) if blind => InstanceState::Unknown,
+            (Life::Runs, None) => InstanceState::Fine,
+        };
+        verdict.because = finding.map(|finding| finding.code.clone());
+        let taps = || subject.nics.iter().filter_map(|nic| nic.tap);
+        // What a guest sends arrives at its tap: the tap's rx.
+        verdict.sent = taps().map(|tap| tap.counters.rise(|count| count.rx_packets)).sum();
+        verdict.received = taps().map(|tap| tap.counters.rise(|count| count.tx_packets)).sum();
+        verdict.paths = paths(scene, subject, &marks);
+        verdict
+    };
+    scene.subjects.iter().map(verdict).collect()
+}
+
+fn status(seen: &Observation, ordered: &[(&Definition, Finding)], blind: bool) -> Status {
+    let believed = |(_, finding): &&(&Definition, Finding)| finding.certainty > Certainty::Possible;
+    if ordered.iter().any(|found| believed(&found)) {
+        Status::Fault
+    } else if ordered.len() > 1 {
+        Status::Ambiguous
+    } else if blind || !ordered.is_empty() || seen.links.is_empty() {
+        Status::Undetermined
+    } else {
+        Status::Healthy
+    }
+}
+
+fn as_cause(definition: &Definition, finding: Finding, ruled_out: &[RuledOut]) -> Cause {
+    // Rivals are the causes that would look alike from inside the instances: those that can do as much to them.
+    let rival = |other: &&RuledOut| {
+        causes::ALL.iter().any(|cause| cause.explanation.code == other.code && cause.worst >= finding.effect && cause.worst > Effect::None)
+    };
+    let rivals = if definition.worst == Effect::None { Vec::new() } else { ruled_out.iter().filter(rival).cloned().collect() };
+    Cause::new(finding, rivals)
+}
+
+fn headline(instances: &[InstanceVerdict], causes: &[Cause], status: Status) -> String {
+    let count = |state: InstanceState| instances.iter().filter(|instance| instance.state == state).count();
+    let (dark, degraded, off) = (count(InstanceState::Dark), count(InstanceState::Degraded), count(InstanceState::Off));
+    let running = instances.len() - off;
+    let first = causes.first().map(|cause| cause.summary.as_str());
+    match (status, first) {
+        (Status::Fault | Status::Ambiguous, Some(first)) if dark > 0 => format!("{dark} of {running} instances dark: {first}"),
+        (Status::Fault | Status::Ambiguous, Some(first)) if degraded > 0 => {
+            format!("{degraded} of {running} instances lose frames: {first}")
+        }
+        (Status::Fault, Some(first)) => format!("no instance is cut off, but {first}"),
+        (Status::Healthy, _) if running == 0 => "nothing wrong, and no instance runs here".to_owned(),
+        (Status::Healthy, _) => format!("{running} of {running} instances have a whole path as far as this host can see"),
+        _ => "no answer: too little could be seen".to_owned(),
+    }
+}
+
+fn assumptions(scene: &Scene<'_>) -> Vec<String> {
+    let mut assumed = Vec::new();
+    if scene.running().next().is_some() {
+        assumed.push(
+            "the wire, the switch and the network host are not probed: what lies beyond this host's NICs is taken to be in order"
+                .to_owned(),
+        );
+    }
+    let guessed: Vec<_> = scene.segments.iter().filter_map(|segment| segment.wanted.as_ref().filter(|wanted| !wanted.sure)).collect();
+    assumed.extend(guessed.into_iter().map(|wanted| wanted.because.clone()));
+    let unlisted: Vec<_> = scene.running().filter(|subject| subject.instance.is_none()).map(|subject| subject.name.as_str()).collect();
+    if !unlisted.is_empty() {
+        assumed.push(format!("{}: no inventory names the instance; the port stands for one", listed(&unlisted)));
+    }
+    if scene.seen.window_ms.is_none() {
+        assumed.push("there was one look only, so that nothing is known of rates".to_owned());
+    }
+    assumed
+}
+
+fn reboot(seen: &Observation, status: Status, top: Option<&(&'static Definition, Finding)>) -> Option<Reboot> {
+    if status == Status::Healthy {
+        return None;
+    }
+    let host = if seen.host.name.is_empty() { "host" } else { &seen.host.name };
+    let capture = vec![format!("darkport --save {}", quoted(&format!("{host}-before-reboot.json")))];
+    let (helps, because) = match top {
+        Some((definition, _)) => (definition.explanation.reboot_helps, definition.explanation.reboot),
+        None => (None, "the cause is not known; a reboot may hide it and will destroy the evidence"),
+    };
+    Some(Reboot::new(helps, because, capture))
+}
