@@ -15,28 +15,30 @@ pub fn merge(mut parts: Vec<Instance>) -> Vec<Instance> {
     parts.sort_by_cached_key(|part| {
         (origin(part) != Some(FactSource::LiveXml), origin(part).is_none(), origin(part), part.uuid.is_none(), part.name.clone())
     });
-    let mut merged: Vec<Instance> = Vec::new();
+    let mut merged: Vec<Merged> = Vec::new();
     let mut by_uuid: HashMap<String, usize> = HashMap::new();
     let mut by_name: HashMap<String, usize> = HashMap::new();
     for part in parts {
         let same_uuid = part.uuid.as_ref().and_then(|uuid| by_uuid.get(uuid));
         let same_name = by_name.get(&part.name).filter(|_| !part.name.is_empty());
-        let fits = |index: &&usize| merged.get(**index).is_some_and(|known| known.uuid.is_none() || part.uuid.is_none());
+        let fits = |index: &&usize| merged.get(**index).is_some_and(|known| known.instance.uuid.is_none() || part.uuid.is_none());
         let index = match same_uuid.or_else(|| same_name.filter(fits)).copied() {
             Some(index) => index,
             None => {
-                merged.push(Instance::named(part.name.clone()));
+                merged.push(Merged { instance: Instance::named(part.name.clone()), closed: false });
                 merged.len() - 1
             }
         };
         if let Some(known) = merged.get_mut(index) {
-            join(known, part);
+            known.join(part);
+            let known = &known.instance;
             if let Some(uuid) = &known.uuid {
                 by_uuid.entry(uuid.clone()).or_insert(index);
             }
             by_name.entry(known.name.clone()).or_insert(index);
         }
     }
+    let mut merged: Vec<Instance> = merged.into_iter().map(|merged| merged.instance).collect();
     merged.sort_by(|a, b| (&a.name, &a.uuid).cmp(&(&b.name, &b.uuid)));
     merged
 }
@@ -51,21 +53,27 @@ fn origin(part: &Instance) -> Option<FactSource> {
     running.chain(nics).map(|source| source.max(FactSource::QemuProcess)).min()
 }
 
-fn join(known: &mut Instance, part: Instance) {
-    let closed = known.nics.iter().any(is_live) || known.running.as_ref().is_some_and(|fact| fact.source == FactSource::LiveXml);
-    if known.name.is_empty() {
-        known.name = part.name;
-    }
-    known.uuid = known.uuid.take().or(part.uuid);
-    known.display_name = known.display_name.take().or(part.display_name);
-    known.pid = known.pid.or(part.pid);
-    better(&mut known.running, part.running);
-    better(&mut known.paused, part.paused);
-    join_nics(&mut known.nics, part.nics, closed);
+struct Merged {
+    instance: Instance,
+    /// The live XML has said which interfaces there are.
+    closed: bool,
 }
 
-fn is_live(nic: &Nic) -> bool {
-    nic.mac.as_ref().is_some_and(|fact| fact.source == FactSource::LiveXml)
+impl Merged {
+    fn join(&mut self, part: Instance) {
+        let known = &mut self.instance;
+        let is_live = origin(&part) == Some(FactSource::LiveXml);
+        if known.name.is_empty() {
+            known.name = part.name;
+        }
+        known.uuid = known.uuid.take().or(part.uuid);
+        known.display_name = known.display_name.take().or(part.display_name);
+        known.pid = known.pid.or(part.pid);
+        better(&mut known.running, part.running);
+        better(&mut known.paused, part.paused);
+        join_nics(&mut known.nics, part.nics, self.closed);
+        self.closed |= is_live;
+    }
 }
 
 fn join_nics(known: &mut Vec<Nic>, part: Vec<Nic>, closed: bool) {
@@ -131,3 +139,7 @@ fn better<T>(known: &mut Option<Fact<T>>, other: Option<Fact<T>>) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "merge_tests.rs"]
+mod tests;

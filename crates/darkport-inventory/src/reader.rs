@@ -109,8 +109,9 @@ impl InventoryReader {
         let mut live = Directory::default();
         // /var/run is where a system older than /run keeps it, and a link to /run on others.
         for dir in ["run/libvirt/qemu", "var/run/libvirt/qemu"] {
+            let before = gaps.len();
             live = domains(&self.path(dir), &networks, &mut parts, gaps);
-            if live.listed {
+            if live.listed || gaps.len() > before {
                 break;
             }
         }
@@ -132,8 +133,8 @@ impl InventoryReader {
         let read = qemu.map(|process| {
             let command = parse_qemu_command(&process.command);
             let taps = self.taps(process.pid, &command, gaps);
-            let place = self.proc.join(process.pid.to_string()).join("cmdline");
-            let mut instance = taps::instance(process.pid, command, &taps, &seen.links, &place.to_string_lossy());
+            let dir = self.proc.join(process.pid.to_string());
+            let mut instance = taps::instance(process.pid, command, &taps, &seen.links, &dir.to_string_lossy());
             if instance.name.is_empty() {
                 instance.name = format!("process {}", process.pid);
             }

@@ -20,14 +20,15 @@ pub(crate) fn needs_search(command: &QemuCommand) -> bool {
 
 /// The instance that a process runs. `taps` are the devices of its descriptors: those named on the command line for sure, all where
 /// they were looked through. Each goes to the interface that holds its descriptor, or has the MAC that libvirt makes the tap's from, or
-/// else is the next one without a tap.
-pub(crate) fn instance(pid: u32, command: QemuCommand, taps: &[(u32, String)], links: &[Link], place: &str) -> Instance {
+/// else is the next one without a tap. `dir` is the process's, for places.
+pub(crate) fn instance(pid: u32, command: QemuCommand, taps: &[(u32, String)], links: &[Link], dir: &str) -> Instance {
+    let place = format!("{dir}/cmdline");
     let mut instance = Instance::named(command.name.unwrap_or_default());
     instance.uuid = command.uuid;
     instance.pid = Some(pid);
-    instance.running = Some(Fact::new(true, FactSource::QemuProcess, place));
-    let cmdline = |value: String| Fact::new(value, FactSource::QemuProcess, place);
-    let owner = |(fd, tap): &(u32, String)| Fact::new(tap.clone(), FactSource::TunOwner, format!("/proc/{pid}/fdinfo/{fd}"));
+    instance.running = Some(Fact::new(true, FactSource::QemuProcess, &place));
+    let cmdline = |value: String| Fact::new(value, FactSource::QemuProcess, &place);
+    let owner = |(fd, tap): &(u32, String)| Fact::new(tap.clone(), FactSource::TunOwner, format!("{dir}/fdinfo/{fd}"));
 
     let mut free: Vec<&(u32, String)> = Vec::new();
     for tap in taps {
@@ -55,7 +56,7 @@ pub(crate) fn instance(pid: u32, command: QemuCommand, taps: &[(u32, String)], l
     }
     for (nic, tap) in nics {
         let mut told = Nic::default();
-        told.mac = nic.mac.map(|mac| Fact::new(mac, FactSource::QemuProcess, place));
+        told.mac = nic.mac.map(|mac| Fact::new(mac, FactSource::QemuProcess, &place));
         told.bridge = nic.bridge.map(cmdline);
         told.tap = tap;
         instance.nics.push(told);
@@ -76,7 +77,7 @@ mod tests {
 
     fn owned(command: &[&str], taps: &[(u32, &str)], links: &[Link]) -> Vec<(Option<String>, Option<String>)> {
         let taps: Vec<(u32, String)> = taps.iter().map(|(fd, tap)| (*fd, (*tap).to_owned())).collect();
-        let instance = instance(812, parse_qemu_command(command), &taps, links, "/proc/812/cmdline");
+        let instance = instance(812, parse_qemu_command(command), &taps, links, "/proc/812");
         let shown = |nic: Nic| {
             let tap = nic.tap.map(|fact| format!("{} ({:?} {})", fact.value, fact.source, fact.place));
             (nic.mac.map(|fact| fact.value.to_string()), tap)

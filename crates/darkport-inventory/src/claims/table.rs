@@ -136,7 +136,7 @@ impl Table {
 
     /// The titles are read: tells what table this is.
     fn begin(&mut self, at: usize, rows: &mut Rows) {
-        let titles = self.take_row();
+        let titles: Vec<String> = self.take_row().iter().map(|cell| cell.text(true)).collect();
         let fields: Vec<Option<Field>> = titles.iter().map(|title| field(title)).collect();
         let names: Vec<&str> = titles.iter().map(String::as_str).collect();
         self.shape = if matches!(names.as_slice(), ["Property" | "Field", "Value"]) {
@@ -217,8 +217,9 @@ impl Table {
                 let mut claim = Claim::default();
                 for (field, cell) in fields.iter().zip(&cells) {
                     let Some(field) = field else { continue };
-                    if let Err(expected) = set(&mut claim, *field, cell) {
-                        complain(cell, expected);
+                    let text = cell.text(*field == Field::Name);
+                    if let Err(expected) = set(&mut claim, *field, &text) {
+                        complain(&text, expected);
                     }
                 }
                 if claim.uuid.is_some() || claim.name.is_some() || claim.instance_name.is_some() {
@@ -227,30 +228,30 @@ impl Table {
             }
             Shape::Show { claim, line: place } => {
                 let [property, value] = cells.as_slice() else { return };
-                let outcome = match field(property) {
-                    Some(Field::HypervisorHostname) if property == "Host" => Ok(()),
+                let property = property.text(true);
+                let known = field(&property);
+                let value = value.text(known == Some(Field::Name));
+                let outcome = match known {
                     Some(field) => {
                         if field == Field::Uuid {
                             *place = line;
                         }
-                        set(claim, field, value)
+                        set(claim, field, &value)
                     }
                     // nova show gives each network a property of its own: `public network`.
-                    None if property.ends_with(" network") => addresses(value).map(|found| add_addresses(claim, found)),
+                    None if property.ends_with(" network") => addresses(&value).map(|found| add_addresses(claim, found)),
                     None => Ok(()),
                 };
                 if let Err(expected) = outcome {
-                    complain(value, expected);
+                    complain(&value, expected);
                 }
             }
         }
     }
 
-    /// Puts the row's pieces together.
-    fn take_row(&mut self) -> Vec<String> {
+    fn take_row(&mut self) -> Vec<Cell> {
         let widths = self.marks.iter().zip(self.marks.iter().skip(1)).map(|(from, to)| (to - from).saturating_sub(3));
-        let cells = std::mem::take(&mut self.pieces);
-        cells.iter().zip(widths).map(|(pieces, width)| join(pieces, width)).collect()
+        std::mem::take(&mut self.pieces).into_iter().zip(widths).map(|(pieces, width)| Cell { pieces, width }).collect()
     }
 
     fn finish(mut self, rows: &mut Rows) {
@@ -265,17 +266,39 @@ impl Table {
     }
 }
 
-/// Undoes the wrapping of a cell (Python's `textwrap.fill`): it breaks at blanks, which it drops, behind hyphens, and inside words that
-/// are longer than the column.
-fn join(pieces: &[String], width: usize) -> String {
-    let mut joined = String::new();
-    let mut glued = true;
-    for piece in pieces {
-        if !glued {
-            joined.push(' ');
-        }
-        joined.push_str(piece);
-        glued = piece.ends_with('-') || (piece.chars().count() == width && !piece.ends_with([',', ';']));
-    }
-    joined
+/// A cell as it was drawn: its lines, and the width of its column.
+struct Cell {
+    pieces: Vec<String>,
+    width: usize,
 }
+
+impl Cell {
+    /// Undoes the wrapping, which is that of Python's `textwrap.fill`: it breaks at blanks, which it drops, behind hyphens, and inside
+    /// words that are longer than the column. Where the value has no `blanks` that matter, there is nothing to guess.
+    fn text(&self, blanks: bool) -> String {
+        let mut joined = String::new();
+        for piece in &self.pieces {
+            if blanks && !joined.is_empty() && !joined.ends_with('-') && !self.breaks_word(&joined, piece) {
+                joined.push(' ');
+            }
+            joined.push_str(piece);
+        }
+        joined
+    }
+
+    /// Whether the column's end fell inside a word: only one that is longer than the column is broken.
+    fn breaks_word(&self, before: &str, behind: &str) -> bool {
+        let last = before.rsplit([' ', '-']).next().unwrap_or_default();
+        let first = behind.split([' ', '-']).next().unwrap_or_default();
+        columns(last) + columns(first) > self.width
+    }
+}
+
+/// About how many columns a terminal gives a text: two for the wide characters of East Asia and beyond.
+fn columns(text: &str) -> usize {
+    text.chars().map(|character| if character < '\u{1100}' { 1 } else { 2 }).sum()
+}
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;
