@@ -179,6 +179,7 @@ fn explain(name: &str, text: &str, error: &roxmltree::Error) -> InputError {
         other => {
             let message = other.to_string();
             let told = message.rsplit_once(" at ").map_or(message.as_str(), |(told, _)| told);
+            let told = told.trim_end_matches(" found").trim_end_matches(" detected");
             at(told.to_owned(), "well-formed XML")
         }
     }
@@ -188,3 +189,7 @@ fn unexpected(name: &str, node: Node, expected: &str) -> InputError {
     let position = node.document().text_pos_at(node.range().start);
     InputError::new(name, position.row as usize, format!("<{}>", node.tag_name().name()), expected).at_column(position.col as usize)
 }
+
+#[cfg(test)]
+#[path = "domain_tests.rs"]
+mod tests;

@@ -104,3 +104,7 @@ fn quoted_cell(quoted: &str) -> Result<(String, &str), (String, &'static str)> {
     }
     Err((format!("\"{}", quoted.lines().next().unwrap_or_default()), "a closing quote"))
 }
+
+#[cfg(test)]
+#[path = "csv_tests.rs"]
+mod tests;

@@ -9,6 +9,8 @@ use super::Rows;
 use super::fields::{field, set_json};
 use crate::error::InputError;
 
+const END: &str = "the end of the file";
+
 pub(super) fn looks_like(text: &str) -> bool {
     text.trim_start().starts_with(['[', '{'])
 }
@@ -36,8 +38,9 @@ pub(super) fn read(text: &str, rows: &mut Rows) {
             }
         }
     }
-    if in_array && !rows.stopped {
-        rows.error(InputError::new(rows.name, cursor.line, "the end of the file", "] after the last object: the list may be cut"));
+    let is_told = rows.read.errors.last().is_some_and(|error| error.found == END);
+    if in_array && !is_told && !rows.stopped {
+        rows.error(InputError::new(rows.name, cursor.line, END, "] after the last object: the list may be cut"));
     }
 }
 
@@ -55,7 +58,14 @@ fn object(cursor: &mut Cursor, rows: &mut Rows) {
             let told = message.rsplit_once(" at line ").map_or(message.as_str(), |(told, _)| told);
             let column = if error.line() == 1 { cursor.column() + error.column().saturating_sub(1) } else { error.column() };
             let line = cursor.line + error.line().saturating_sub(1);
-            rows.error(InputError::new(rows.name, line, told, "well-formed JSON").at_column(column.max(1)));
+            let (found, expected) = if error.is_eof() {
+                (END.to_owned(), "the rest of the object: the list may be cut".to_owned())
+            } else {
+                let broken = cursor.rest().lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
+                let expected = told.strip_prefix("expected ").map_or_else(|| format!("well-formed JSON ({told})"), str::to_owned);
+                (broken.chars().skip(error.column().saturating_sub(1)).collect(), expected)
+            };
+            rows.error(InputError::new(rows.name, line, found, expected).at_column(column.max(1)));
             cursor.to_next_object();
         }
         None => cursor.advance(1),
@@ -117,3 +127,7 @@ impl<'a> Cursor<'a> {
         line.chars().count() + 1
     }
 }
+
+#[cfg(test)]
+#[path = "json_tests.rs"]
+mod tests;

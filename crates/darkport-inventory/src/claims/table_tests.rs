@@ -97,9 +97,7 @@ fn a_wrapped_table_says_what_the_unwrapped_says() {
 #[test]
 fn the_long_lists_host_is_the_hypervisors_name() {
     let claim = serde_json::to_string(&parse_claims("long.txt", WIDE.as_bytes()).claims[0]).unwrap();
-    insta::assert_snapshot!(claim, @r#"
-    {"uuid":"6a9f0c1e-0d6b-4a4e-9a27-2f7f4a1c0001","name":"tools-web proxy 01","instance_name":null,"host":null,"hypervisor_hostname":"virt1005.eqiad.wmnet","asked_host":null,"status":"ACTIVE","power_state":"Running","task_state":null,"addresses":["10.68.16.4","208.80.155.130","10.4.0.17"],"place":"long.txt:4"}
-    "#);
+    insta::assert_snapshot!(claim, @r#"{"uuid":"6a9f0c1e-0d6b-4a4e-9a27-2f7f4a1c0001","name":"tools-web proxy 01","instance_name":null,"host":null,"hypervisor_hostname":"virt1005.eqiad.wmnet","asked_host":null,"status":"ACTIVE","power_state":"Running","task_state":null,"addresses":["10.68.16.4","208.80.155.130","10.4.0.17"],"place":"long.txt:4"}"#);
 }
 
 #[test]
