@@ -6,7 +6,9 @@ use std::io;
 
 use clap::Parser as _;
 use darkport::Reader;
-use darkport::model::{Carrier, Counters, ExitCode, Fdb, GapReason, IfIndex, Link, LinkKind, Observation, StpState, bounded, printable};
+use darkport::model::{
+    Carrier, Counters, ExitCode, Fdb, FdbSource, GapReason, IfIndex, Link, LinkKind, Observation, StpState, bounded, printable,
+};
 
 use crate::args::DarkportBridge;
 use crate::{app, json, output};
@@ -67,7 +69,7 @@ pub(crate) fn text(seen: &Observation) -> String {
 fn one_bridge(text: &mut String, seen: &Observation, bridge: &Link) {
     let LinkKind::Bridge { stp, vlan_filtering, .. } = &bridge.kind else { return };
     let fdb = seen.fdbs.iter().find(|fdb| fdb.bridge == bridge.index);
-    let entries = fdb.map_or("fdb not read".into(), |fdb| format!("fdb {} ({:?})", fdb.entries.len(), fdb.source).to_lowercase());
+    let entries = fdb.map_or("fdb not read".into(), |fdb| format!("fdb {} (by {})", fdb.entries.len(), by(fdb.source)));
     let on = |yes: &bool| if *yes { "on" } else { "off" };
     let _ = writeln!(
         text,
@@ -83,6 +85,15 @@ fn one_bridge(text: &mut String, seen: &Observation, bridge: &Link) {
     let counts = fdb.map(count).unwrap_or_default();
     for link in seen.ports_of(bridge.index) {
         port(text, seen, link, fdb, &counts);
+    }
+}
+
+fn by(source: FdbSource) -> &'static str {
+    match source {
+        FdbSource::Netlink => "netlink",
+        FdbSource::Brforward => "brforward",
+        FdbSource::BrforwardThenNetlink => "brforward, static ones by netlink",
+        _ => "another source",
     }
 }
 

@@ -70,32 +70,34 @@ fn weight(cause: &Cause) -> Paint {
     if cause.effect == Effect::Dark && cause.certainty > Certainty::Possible { Paint::Bad } else { Paint::Warn }
 }
 
-fn title(cause: &Cause) -> Line {
+/// On one line, or on two where one does not hold it.
+fn title(cause: &Cause, style: &Style) -> Vec<Line> {
     let explained = match cause.explains.len() {
         0 => String::new(),
         1 => "  explains 1 instance".into(),
         many => format!("  explains {many} instances"),
     };
-    Line::of(weight(cause), show(&cause.code, NAME))
-        .then(Paint::Plain, format!("  {}  at {} ({})", cause.certainty, show(&cause.at, NAME), hop(cause.hop)))
-        .then(Paint::Dim, explained)
+    let name = Line::of(weight(cause), show(&cause.code, NAME)).then(Paint::Plain, format!("  {}", cause.certainty));
+    let place = format!("at {} ({})", show(&cause.at, NAME), hop(cause.hop));
+    let whole = name.clone().then(Paint::Plain, format!("  {place}"));
+    if whole.width() + explained.len() <= style.room() {
+        vec![whole.then(Paint::Dim, explained)]
+    } else if whole.width() <= style.room() {
+        // What it explains stands in the first line's counts as well.
+        vec![whole]
+    } else {
+        vec![name, Line::of(Paint::Plain, place)]
+    }
 }
 
 fn about(cause: &Cause, style: &Style) -> Vec<Line> {
-    let mut lines = vec![title(cause)];
-    // Too long for one line: what it explains stands in the counts as well.
-    if let Some(line) = lines.first_mut().filter(|line| line.width() > style.room()) {
-        line.0.truncate(2);
-    }
-    let summary = wrap_to(&show(&cause.summary, SENTENCE), style.room(), style.at_most(3));
-    lines.extend(summary.into_iter().map(|line| Line::of(Paint::Plain, line)));
-    if style.verbose {
-        for ruled_out in &cause.ruled_out {
-            let text = format!("not {}: {}", show(&ruled_out.code, NAME), show(&ruled_out.because, SENTENCE));
-            lines.extend(wrap_to(&text, style.room(), usize::MAX).into_iter().map(|line| Line::of(Paint::Dim, line)));
-        }
-    }
+    let mut lines = title(cause, style);
+    lines.extend(summary(cause, style, style.at_most(3)));
     lines
+}
+
+fn summary(cause: &Cause, style: &Style, most: usize) -> impl Iterator<Item = Line> {
+    wrap_to(&show(&cause.summary, SENTENCE), style.room(), most).into_iter().map(|line| Line::of(Paint::Plain, line))
 }
 
 fn evidence(evidence: &[Evidence], style: &Style, few: usize) -> Vec<Line> {
@@ -149,14 +151,18 @@ fn command(text: &str) -> String {
     if text.chars().nth(COMMAND).is_some() { "(a command too long to show: see --json)".into() } else { show(text, COMMAND) }
 }
 
-/// Three lines at most for each of the first two, then how many more there are.
+/// What a cause is, how it shows and what mends it, on a line each; then how many more causes there are.
 fn brief(causes: &[Cause], style: &Style, label: &'static str) -> Vec<Section> {
     const FEW: usize = 2;
-    let label_of = |number| if number > 0 && label == "EITHER" { "OR" } else { label };
+    let rivals = label == "EITHER";
     let mut sections: Vec<Section> = Vec::new();
     for (number, cause) in causes.iter().take(FEW).enumerate() {
-        let mut lines = about(cause, style);
-        lines.truncate(2);
+        let mut lines = title(cause, style);
+        lines.extend(summary(cause, style, 1));
+        if rivals {
+            let seen = cause.evidence.first().map(|piece| format!("• {} ({})", show(&piece.seen, SENTENCE), show(&piece.source, NAME)));
+            lines.extend(seen.into_iter().flat_map(|seen| wrap_to(&seen, style.room(), 1)).map(|line| Line::of(Paint::Plain, line)));
+        }
         if let Some(step) = cause.fix.steps.first() {
             let more = if cause.fix.steps.len() > 1 { format!("  (and {} more: -v)", cause.fix.steps.len() - 1) } else { String::new() };
             let line = Line::of(Paint::Plain, format!("on {}:  ", show(&step.on, NAME))).then(Paint::Command, command(&step.run));
@@ -164,13 +170,13 @@ fn brief(causes: &[Cause], style: &Style, label: &'static str) -> Vec<Section> {
         } else if let Some(advice) = &cause.fix.advice {
             lines.extend(wrap_to(&show(advice, SENTENCE), style.room(), 1).into_iter().map(|line| Line::of(Paint::Plain, line)));
         }
-        sections.push(Section::cuttable(label_of(number), lines, 1, 2));
+        sections.push(Section::cuttable(if rivals && number > 0 { "OR" } else { label }, lines, 1, 2));
     }
     if let Some(more) = causes.len().checked_sub(FEW).filter(|more| *more > 0) {
         let codes: Vec<String> = causes.iter().skip(FEW).take(4).map(|cause| show(&cause.code, NAME)).collect();
-        let text = format!("and {more} more (-v): {}", codes.join(", "));
+        let text = format!("{more} more (-v): {}", codes.join(", "));
         let lines = wrap_to(&text, style.room(), 1).into_iter().map(|line| Line::of(Paint::Dim, line)).collect();
-        sections.push(Section::cuttable("", lines, 1, 1));
+        sections.push(Section::cuttable("AND", lines, 1, 1));
     }
     sections
 }

@@ -42,10 +42,11 @@ fn counts(diagnosis: &Diagnosis) -> String {
     let noun = if on == 1 { "instance" } else { "instances" };
     let mut parts = vec![match (dark, fine) {
         (0, _) if fine == on => format!("{on} {noun} fine"),
+        (0, _) if degraded > 0 => format!("{degraded} of {on} {noun} DEGRADED"),
         (0, _) => format!("{fine} of {on} {noun} fine"),
         _ => format!("{dark} of {on} {noun} DARK"),
     }];
-    for (number, what) in [(degraded, "degraded"), (unknown, "unknown"), (off, "off")] {
+    for (number, what) in [(if dark > 0 { degraded } else { 0 }, "degraded"), (unknown, "unknown"), (off, "off")] {
         if number > 0 {
             parts.push(format!("{number} {what}"));
         }
@@ -67,7 +68,15 @@ pub(super) fn answer(diagnosis: &Diagnosis, style: &Style) -> Vec<Section> {
         let label = if label.is_empty() { "ANSWER" } else { label };
         sections.push(Section::whole(label, text(&diagnosis.headline, style, 3, Paint::Plain)));
     }
-    sections.push(Section::cuttable("DARK", instances(diagnosis, style), 0, 6));
+    let any_dark = diagnosis.instances.iter().any(|instance| instance.state == InstanceState::Dark);
+    let label = if style.verbose {
+        "INSTANCES"
+    } else if any_dark {
+        "DARK"
+    } else {
+        "DEGRADED"
+    };
+    sections.push(Section::whole(label, instances(diagnosis, style)));
     if diagnosis.causes.is_empty() || style.verbose {
         if let Some(place) = &diagnosis.place {
             let words = format!("frames die at {} ({}): {}", show(&place.at, NAME), hop(place.hop), show(&place.because, SENTENCE));
@@ -137,20 +146,18 @@ pub(super) fn rest(diagnosis: &Diagnosis, style: &Style) -> Vec<Section> {
             Some(false) => "not needed",
             None => "not known to help",
         };
-        let mut words = format!("{word}: {}", show(&reboot.because, SENTENCE));
-        if let Some(first) = reboot.capture_first.first() {
-            words = format!("{words}; before one: {}", show(first, 200));
-        }
-        let mut lines = text(&words, style, 2, Paint::Plain);
-        if style.verbose {
-            lines.extend(reboot.capture_first.iter().skip(1).map(|command| Line::of(Paint::Command, show(command, 400))));
-        }
-        sections.push(Section::cuttable("REBOOT", lines, 1, 4));
+        let mut lines = text(&format!("{word}: {}", show(&reboot.because, SENTENCE)), style, 2, Paint::Plain);
+        let first = reboot.capture_first.iter().take(style.at_most(1));
+        lines.extend(first.map(|command| Line::of(Paint::Plain, "before one:  ").then(Paint::Command, show(command, 200))));
+        sections.push(Section::cuttable("REBOOT", lines, 2, 4));
     }
     sections.push(Section::cuttable("ASSUMED", assumptions(diagnosis, style), 0, 9));
     sections.push(Section::cuttable("RULED OUT", ruled_out(diagnosis, style), 0, 10));
     sections.push(Section::cuttable("OPEN", undecided(diagnosis, style), 0, 7));
-    sections.push(Section::cuttable("BEYOND", beyond(diagnosis, style), 0, 8));
+    // The assumptions say it in words, where there are any.
+    if style.verbose || diagnosis.assumptions.is_empty() {
+        sections.push(Section::cuttable("BEYOND", beyond(diagnosis, style), 0, 8));
+    }
     sections.push(Section::whole("NOT SEEN", gaps(diagnosis, style)));
     sections.push(Section::whole("NEXT", next(diagnosis, style)));
     sections
@@ -167,17 +174,27 @@ fn assumptions(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
 
 fn ruled_out(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
     let all = diagnosis.causes.iter().take(1).flat_map(|cause| &cause.ruled_out).chain(&diagnosis.ruled_out);
+    let mut seen = BTreeSet::new();
+    let all = all.filter(|out| seen.insert(out.code.as_str()));
     if style.verbose {
         return all.flat_map(|out| text(&format!("{}: {}", out.code, out.because), style, 9, Paint::Dim)).collect();
     }
-    let mut seen = BTreeSet::new();
-    let codes: Vec<&str> = all.map(|out| out.code.as_str()).filter(|code| seen.insert(*code)).collect();
+    let codes: Vec<&str> = all.map(|out| out.code.as_str()).collect();
     if codes.is_empty() {
         return Vec::new();
     }
-    let few: Vec<String> = codes.iter().take(3).map(|code| show(code, NAME)).collect();
-    let more = if codes.len() > few.len() { format!(" and {} more", codes.len() - few.len()) } else { String::new() };
-    text(&format!("{}{more}  (-v shows why)", few.join(", ")), style, 2, Paint::Dim)
+    let mut words = String::new();
+    for (told, code) in codes.iter().enumerate() {
+        let left = codes.len() - told;
+        let next = format!("{}{}", if told == 0 { "" } else { ", " }, show(code, NAME));
+        // Room for the longest ending: one line is enough for what is not so.
+        if words.chars().count() + next.chars().count() + 32 > style.room() && told > 0 {
+            words.push_str(&format!(" and {left} more"));
+            break;
+        }
+        words.push_str(&next);
+    }
+    text(&format!("{words} (-v shows why)"), style, 1, Paint::Dim)
 }
 
 fn undecided(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {

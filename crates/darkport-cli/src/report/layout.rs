@@ -100,7 +100,7 @@ pub(super) fn print(sections: &[Section], colour: bool) -> String {
         for (number, line) in section.lines.iter().enumerate() {
             let label = if number == 0 { section.label } else { "" };
             if section.label.is_empty() {
-                // The first line of the report starts at the margin.
+                // The first line of the report stands at the margin.
             } else if label.is_empty() {
                 let _ = write!(text, "{:LABEL$}", "");
             } else {
