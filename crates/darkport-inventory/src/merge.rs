@@ -22,13 +22,10 @@ pub fn merge(mut parts: Vec<Instance>) -> Vec<Instance> {
         let same_uuid = part.uuid.as_ref().and_then(|uuid| by_uuid.get(uuid));
         let same_name = by_name.get(&part.name).filter(|_| !part.name.is_empty());
         let fits = |index: &&usize| merged.get(**index).is_some_and(|known| known.instance.uuid.is_none() || part.uuid.is_none());
-        let index = match same_uuid.or_else(|| same_name.filter(fits)).copied() {
-            Some(index) => index,
-            None => {
-                merged.push(Merged { instance: Instance::named(part.name.clone()), closed: false });
-                merged.len() - 1
-            }
-        };
+        let index = same_uuid.or_else(|| same_name.filter(fits)).copied().unwrap_or(merged.len());
+        if index == merged.len() {
+            merged.push(Merged { instance: Instance::named(part.name.clone()), closed: false });
+        }
         if let Some(known) = merged.get_mut(index) {
             known.join(part);
             let known = &known.instance;
@@ -80,8 +77,9 @@ fn join_nics(known: &mut Vec<Nic>, part: Vec<Nic>, closed: bool) {
     let mut taken = vec![false; known.len()];
     let mut left = Vec::new();
     for nic in part {
-        let same =
-            |(at, other): &(usize, &Nic)| taken.get(*at) == Some(&false) && nic.mac.is_some() && value(&other.mac) == value(&nic.mac);
+        let same = |(at, other): &(usize, &Nic)| {
+            taken.get(*at) == Some(&false) && nic.mac.is_some() && value(other.mac.as_ref()) == value(nic.mac.as_ref())
+        };
         match known.iter().enumerate().find(same).map(|(at, _)| at) {
             Some(at) => {
                 join_nic(known.get_mut(at), nic);
@@ -127,8 +125,8 @@ fn join_nic(known: Option<&mut Nic>, part: Nic) {
     }
 }
 
-fn value<T: Copy>(fact: &Option<Fact<T>>) -> Option<T> {
-    fact.as_ref().map(|fact| fact.value)
+fn value<T: Copy>(fact: Option<&Fact<T>>) -> Option<T> {
+    fact.map(|fact| fact.value)
 }
 
 /// Keeps the more trusted of two facts.

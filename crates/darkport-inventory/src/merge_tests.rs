@@ -6,8 +6,8 @@ use crate::{parse_domain_xml, parse_qemu_command, taps};
 const UUID: &str = "6a9f0c1e-0d6b-4a4e-9a27-2f7f4a1c0001";
 
 fn domain(macs: &[&str], live: bool, bridge: &str) -> Instance {
-    let nics: String =
-        macs.iter().map(|mac| format!("<interface type='bridge'><mac address='{mac}'/><source bridge='{bridge}'/></interface>")).collect();
+    let nic = |mac: &&str| format!("<interface type='bridge'><mac address='{mac}'/><source bridge='{bridge}'/></interface>");
+    let nics = macs.iter().map(nic).collect::<Vec<_>>().concat();
     let domain = format!("<domain><name>i-1</name><uuid>{UUID}</uuid><devices>{nics}</devices></domain>");
     let xml = if live { format!("<domstatus state='running' pid='812'>{domain}</domstatus>") } else { domain };
     parse_domain_xml(if live { "live.xml" } else { "defined.xml" }, xml.as_bytes()).unwrap().instance
@@ -46,7 +46,8 @@ fn the_live_xml_says_which_interfaces_there_are() {
     let live = domain(&["fa:16:3e:00:00:01", "fa:16:3e:00:00:02"], true, "br0");
     let pending = domain(&["fa:16:3e:00:00:01", "fa:16:3e:00:00:09"], false, "br0");
     let unplugged = process("i-1", UUID, &["fa:16:3e:00:00:01", "fa:16:3e:00:00:07"]);
-    let macs = |instance: &Instance| instance.nics.iter().filter_map(|nic| value(&nic.mac)).map(|mac| mac.to_string()).collect::<Vec<_>>();
+    let macs =
+        |instance: &Instance| instance.nics.iter().filter_map(|nic| value(nic.mac.as_ref())).map(|mac| mac.to_string()).collect::<Vec<_>>();
     let merged = merge(vec![pending.clone(), unplugged.clone(), live]);
     assert_eq!(macs(&merged[0]), ["fa:16:3e:00:00:01", "fa:16:3e:00:00:02"]);
     let without = merge(vec![pending, unplugged]);

@@ -1,5 +1,5 @@
 //! The reader over directories made for the purpose.
-#![allow(clippy::disallowed_methods, reason = "tests make files")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests make files, and fail where they can't")]
 
 use std::fs;
 use std::path::Path;
@@ -132,9 +132,9 @@ fn hidden_directories_are_gaps() {
     write(at, "etc/libvirt/qemu/i-1.xml", domain("i-1", "bridge='br0'"));
     for pid in [7, 8] {
         write(at, &format!("proc/{pid}/fdinfo/3"), "iff:\tvnet0\n");
-        fs::set_permissions(at.join(format!("proc/{pid}/fdinfo")), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(at.join(format!("proc/{pid}/fdinfo")), fs::Permissions::from_mode(0o000)).unwrap();
     }
-    fs::set_permissions(at.join("etc/libvirt/qemu"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(at.join("etc/libvirt/qemu"), fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read_dir(at.join("etc/libvirt/qemu")).is_ok() {
         println!("SKIPPED hidden_directories_are_gaps: root reads everything; run the tests as another user");
         return;

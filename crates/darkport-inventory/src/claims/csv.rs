@@ -62,12 +62,11 @@ fn record(text: &str) -> Result<(Vec<String>, usize), (String, &'static str)> {
     let mut cells = Vec::new();
     let mut rest = text;
     loop {
-        let (cell, behind) = match rest.strip_prefix('"') {
-            Some(quoted) => quoted_cell(quoted)?,
-            None => {
-                let (cell, behind) = rest.split_at_checked(rest.find([',', '\n']).unwrap_or(rest.len())).unwrap_or((rest, ""));
-                (cell.trim_end_matches('\r').to_owned(), behind)
-            }
+        let (cell, behind) = if let Some(quoted) = rest.strip_prefix('"') {
+            quoted_cell(quoted)?
+        } else {
+            let (cell, behind) = rest.split_at_checked(rest.find([',', '\n']).unwrap_or(rest.len())).unwrap_or((rest, ""));
+            (cell.trim_end_matches('\r').to_owned(), behind)
         };
         cells.push(cell);
         let behind = behind.strip_prefix('\r').unwrap_or(behind);

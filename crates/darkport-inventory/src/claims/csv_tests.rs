@@ -52,10 +52,11 @@ proptest! {
     #[test]
     fn what_is_written_is_read(rows in proptest::collection::vec(("[^\u{0}-\u{20}]([^\u{0}\r]{0,30}[^\u{0}-\u{20}])?", any::<[u8; 4]>()), 0..8)) {
         let rows: Vec<(String, [u8; 4])> = rows.into_iter().map(|(name, ip)| (name.trim().to_owned(), ip)).collect();
-        let mut text = String::from("\"Name\",\"ID\",\"Networks\"\n");
-        for (at, (name, [a, b, c, d])) in rows.iter().enumerate() {
-            text.push_str(&format!("\"{}\",\"6a9f0c1e-0d6b-4a4e-9a27-{at:012x}\",\"{{'n': ['{a}.{b}.{c}.{d}']}}\"\n", name.replace('"', "\"\"")));
-        }
+        let line = |(at, (name, [a, b, c, d])): (usize, &(String, [u8; 4]))| {
+            format!("\"{}\",\"6a9f0c1e-0d6b-4a4e-9a27-{at:012x}\",\"{{'n': ['{a}.{b}.{c}.{d}']}}\"", name.replace('"', "\"\""))
+        };
+        let lines: Vec<String> = std::iter::once("\"Name\",\"ID\",\"Networks\"".to_owned()).chain(rows.iter().enumerate().map(line)).collect();
+        let text = lines.join("\r\n");
         let parsed = parse_claims("l", text.as_bytes());
         prop_assert_eq!(told(&parsed), Vec::<String>::new());
         prop_assert_eq!(parsed.claims.len(), rows.len());

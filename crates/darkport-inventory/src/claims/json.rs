@@ -34,7 +34,7 @@ pub(super) fn read(text: &str, rows: &mut Rows) {
             Some(_) => {
                 let found = cursor.rest().lines().next().unwrap_or_default();
                 rows.error(InputError::new(rows.name, cursor.line, found, "an object: {\"ID\": …}").at_column(cursor.column()));
-                cursor.to_next_object();
+                cursor.skip_to_next_object();
             }
         }
     }
@@ -66,7 +66,7 @@ fn object(cursor: &mut Cursor, rows: &mut Rows) {
                 (broken.chars().skip(error.column().saturating_sub(1)).collect(), expected)
             };
             rows.error(InputError::new(rows.name, line, found, expected).at_column(column.max(1)));
-            cursor.to_next_object();
+            cursor.skip_to_next_object();
         }
         None => cursor.advance(1),
     }
@@ -111,7 +111,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// To the next `{` behind this place that begins a line, as clients print objects; behind the end where there is none.
-    fn to_next_object(&mut self) {
+    fn skip_to_next_object(&mut self) {
         let mut passed = 0;
         for line in self.rest().split_inclusive('\n') {
             if passed > 0 && line.trim_start().starts_with('{') {

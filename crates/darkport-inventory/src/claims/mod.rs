@@ -1,5 +1,6 @@
 //! What the control plane says, in any form that its clients print: told apart by looking.
 
+mod cell;
 mod csv;
 mod fields;
 mod join;

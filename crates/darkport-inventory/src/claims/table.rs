@@ -6,6 +6,7 @@
 use darkport_model::Claim;
 
 use super::Rows;
+use super::cell::Cell;
 use super::fields::{Field, PROPERTIES, add_addresses, addresses, begins_uuid, field, is_uuid, set};
 use crate::bounds::MAX_TEXT;
 use crate::error::InputError;
@@ -56,12 +57,11 @@ enum State {
 fn next(state: State, at: usize, line: &str, rows: &mut Rows) -> State {
     if is_border(line) {
         return match state {
-            State::Outside => State::Head(Table::new(line)),
             State::Head(mut table) if !table.pieces.is_empty() => {
                 table.begin(at, rows);
                 State::Body(table)
             }
-            State::Head(_) => State::Head(Table::new(line)),
+            State::Outside | State::Head(_) => State::Head(Table::new(line)),
             State::Body(mut table) => {
                 table.end_row(rows);
                 State::Ended(table)
@@ -96,12 +96,8 @@ fn next(state: State, at: usize, line: &str, rows: &mut Rows) -> State {
             State::Outside
         }
         inside => {
-            rows.error(InputError::new(
-                rows.name,
-                at,
-                if line.is_empty() { "an empty line" } else { line },
-                "a row (| … |) or the table's lower border",
-            ));
+            let found = if line.is_empty() { "an empty line" } else { line };
+            rows.error(InputError::new(rows.name, at, found, "a row (| … |) or the table's lower border"));
             inside
         }
     }
@@ -123,7 +119,7 @@ enum Shape {
     /// A row for each instance.
     List { fields: Vec<Option<Field>>, key: usize },
     /// A row for each property of one instance.
-    Show { claim: Claim, line: usize },
+    Show { claim: Box<Claim>, line: usize },
     /// Not a table of instances.
     Foreign,
 }
@@ -140,7 +136,7 @@ impl Table {
         let fields: Vec<Option<Field>> = titles.iter().map(|title| field(title)).collect();
         let names: Vec<&str> = titles.iter().map(String::as_str).collect();
         self.shape = if matches!(names.as_slice(), ["Property" | "Field", "Value"]) {
-            Shape::Show { claim: Claim::default(), line: at }
+            Shape::Show { claim: Box::default(), line: at }
         } else if fields.iter().any(|field| matches!(field, Some(Field::Uuid | Field::Name | Field::InstanceName))) {
             let key = fields.iter().position(|field| *field == Some(Field::Uuid)).unwrap_or(0);
             Shape::List { fields, key }
@@ -196,10 +192,7 @@ impl Table {
         let begun = self.pieces.get(key).map(|pieces| pieces.concat()).unwrap_or_default();
         let joined = format!("{begun}{cell}");
         match &self.shape {
-            Shape::Show { .. } => {
-                let begins = |property: &&str| property.starts_with(&joined);
-                !PROPERTIES.contains(&begun.as_str()) && PROPERTIES.iter().any(|property| begins(&property))
-            }
+            Shape::Show { .. } => !PROPERTIES.contains(&begun.as_str()) && PROPERTIES.iter().any(|property| property.starts_with(&joined)),
             _ => !begun.is_empty() && !is_uuid(&begun) && begins_uuid(&joined),
         }
     }
@@ -258,45 +251,12 @@ impl Table {
         self.end_row(rows);
         if let Shape::Show { claim, line } = self.shape {
             if claim.uuid.is_some() || claim.name.is_some() || claim.instance_name.is_some() {
-                rows.claim(line, claim);
+                rows.claim(line, *claim);
             } else {
                 rows.error(InputError::new(rows.name, line, "properties without id and name", "what `nova show INSTANCE` prints"));
             }
         }
     }
-}
-
-/// A cell as it was drawn: its lines, and the width of its column.
-struct Cell {
-    pieces: Vec<String>,
-    width: usize,
-}
-
-impl Cell {
-    /// Undoes the wrapping, which is that of Python's `textwrap.fill`: it breaks at blanks, which it drops, behind hyphens, and inside
-    /// words that are longer than the column. Where the value has no `blanks` that matter, there is nothing to guess.
-    fn text(&self, blanks: bool) -> String {
-        let mut joined = String::new();
-        for piece in &self.pieces {
-            if blanks && !joined.is_empty() && !joined.ends_with('-') && !self.breaks_word(&joined, piece) {
-                joined.push(' ');
-            }
-            joined.push_str(piece);
-        }
-        joined
-    }
-
-    /// Whether the column's end fell inside a word: only one that is longer than the column is broken.
-    fn breaks_word(&self, before: &str, behind: &str) -> bool {
-        let last = before.rsplit([' ', '-']).next().unwrap_or_default();
-        let first = behind.split([' ', '-']).next().unwrap_or_default();
-        columns(last) + columns(first) > self.width
-    }
-}
-
-/// About how many columns a terminal gives a text: two for the wide characters of East Asia and beyond.
-fn columns(text: &str) -> usize {
-    text.chars().map(|character| if character < '\u{1100}' { 1 } else { 2 }).sum()
 }
 
 #[cfg(test)]

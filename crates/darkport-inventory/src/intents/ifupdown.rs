@@ -139,15 +139,18 @@ fn logical_lines(text: &str) -> Vec<(usize, String)> {
 mod tests {
     use super::*;
 
-    fn intents(text: &str) -> Vec<(String, String, Option<u16>, Option<String>, String)> {
-        let told = |intent: Intent| (intent.bridge, intent.uplink, intent.vid.map(Vid::get), intent.parent, intent.place);
+    fn intents(text: &str) -> Vec<String> {
+        let told = |Intent { bridge, uplink, vid, parent, place, .. }: Intent| {
+            let (vid, parent) = (vid.map(|vid| vid.to_string()).unwrap_or_default(), parent.unwrap_or_default());
+            format!("{bridge} {uplink} vid={vid} parent={parent} {place}")
+        };
         parse_interfaces("interfaces", text.as_bytes()).into_intents().into_iter().map(told).collect()
     }
 
     #[test]
     fn a_tagged_uplink_in_a_bridge() {
         let text = "# made by puppet\nauto lo\niface lo inet loopback\n\nauto eth1.1102\niface eth1.1102 inet manual\n\tup ip link set $IFACE up\n\niface br1102 inet manual\n\tbridge_ports eth1.1102\n\tbridge_stp off\n";
-        assert_eq!(intents(text), [("br1102".into(), "eth1.1102".into(), Some(1102), Some("eth1".into()), "interfaces:10".into())]);
+        assert_eq!(intents(text), ["br1102 eth1.1102 vid=1102 parent=eth1 interfaces:10"]);
     }
 
     #[test]
@@ -156,9 +159,9 @@ mod tests {
         assert_eq!(
             intents(text),
             [
-                ("br7".into(), "vlan0007".into(), Some(7), Some("bond0".into()), "interfaces:7".into()),
-                ("br7".into(), "storage".into(), Some(30), Some("eth2".into()), "interfaces:7".into()),
-                ("br7".into(), "eth9".into(), None, None, "interfaces:7".into()),
+                "br7 vlan0007 vid=7 parent=bond0 interfaces:7",
+                "br7 storage vid=30 parent=eth2 interfaces:7",
+                "br7 eth9 vid= parent= interfaces:7",
             ]
         );
     }
@@ -169,7 +172,7 @@ mod tests {
             intents(
                 "iface br0 inet manual\n bridge_ports none\niface br1 inet manual\n bridge_ports regex eth.* noregex eth0\niface br2 inet manual\n bridge_ports all\n"
             ),
-            []
+            [""; 0]
         );
     }
 

@@ -90,7 +90,7 @@ impl Configuration {
             let key = (intent.bridge.clone(), intent.uplink.clone());
             match places.get(&key).and_then(|at| merged.get_mut(*at)) {
                 Some(known) if known.place.len() + intent.place.len() < MAX_TEXT => {
-                    known.place = format!("{}, {}", known.place, intent.place)
+                    known.place = format!("{}, {}", known.place, intent.place);
                 }
                 Some(_) => {}
                 None => {
