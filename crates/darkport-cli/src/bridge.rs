@@ -58,7 +58,9 @@ pub(crate) fn text(seen: &Observation) -> String {
         others.sort_by_key(|link| link.index);
         text.push_str("\nports of no bridge\n");
         heading(&mut text);
-        others.into_iter().for_each(|link| port(&mut text, seen, link, None, &HashMap::new()));
+        for link in others {
+            port(&mut text, seen, link, None, &HashMap::new());
+        }
     }
     for gap in seen.gaps.iter().filter(|gap| gap.reason != GapReason::NotAsked) {
         let _ = writeln!(text, "not read: {}", bounded(&printable(&bounded(&gap.to_string(), 300)), 300));

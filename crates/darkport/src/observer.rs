@@ -26,7 +26,7 @@ use crate::source::Reader;
 #[must_use = "an observer looks only when `observe` is called"]
 pub struct Observer {
     pub(crate) plan: Plan,
-    progress: Box<dyn FnMut(&str)>,
+    progress: Box<dyn FnMut(&str) + Send>,
 }
 
 /// What the reading thread needs to know.
@@ -168,7 +168,7 @@ impl Observer {
     }
 
     /// Called on the caller's thread as each step begins, with what it does in a few words.
-    pub fn on_progress(mut self, progress: impl FnMut(&str) + 'static) -> Self {
+    pub fn on_progress(mut self, progress: impl FnMut(&str) + Send + 'static) -> Self {
         self.progress = Box::new(progress);
         self
     }

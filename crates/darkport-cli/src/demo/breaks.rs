@@ -13,7 +13,7 @@ pub(super) struct Break {
     /// The cause that the diagnosis must name.
     pub(super) code: &'static str,
     needs: Needs,
-    /// Commands with `UPLINK`, `BRIDGE` and `GATEWAY` in the places of names.
+    /// Commands with `UPLINK` and `BRIDGE` in the places of names.
     commands: &'static [&'static str],
 }
 
@@ -40,8 +40,12 @@ const ALL: &[Break] = &[
             "ip link set UPLINK type bridge_slave fdb_flush",
         ],
     },
-    Break { code: "stp-port-blocked", needs: Needs::Nothing, commands: &["ip link set UPLINK type bridge_slave state 4"] },
-    Break { code: "fdb-wrong-port", needs: Needs::Nothing, commands: &["bridge fdb replace GATEWAY dev vnet3 master static"] },
+    Break { code: "stp-port-blocked", needs: Needs::Nothing, commands: &["ip link set UPLINK type bridge_slave state 1"] },
+    Break {
+        code: "fdb-wrong-port",
+        needs: Needs::Nothing,
+        commands: &["bridge fdb replace fa:16:3e:00:00:01 dev vnet3 master sticky static"],
+    },
     Break {
         code: "vlan-id-mismatch",
         needs: Needs::Vlans,
@@ -114,16 +118,15 @@ impl Break {
             Needs::Vlans => town.has_vlans(),
             // Filtering with every port in VLAN 1, as ports begin, changes nothing for the instances.
             Needs::VlanFiltering => {
-                let on = town.shell(&format!("ip link set {BRIDGE} type bridge vlan_filtering 1")).is_ok();
-                let _ = town.shell(&format!("ip link set {BRIDGE} type bridge vlan_filtering 0"));
+                let on = Town::shell(&format!("ip link set {BRIDGE} type bridge vlan_filtering 1")).is_ok();
+                let _ = Town::shell(&format!("ip link set {BRIDGE} type bridge vlan_filtering 0"));
                 on
             }
         }
     }
 
     pub(super) fn commands(&self, town: &Town) -> Vec<String> {
-        let gateway = town.gateway_mac().unwrap_or_default();
-        let filled = |command: &&str| command.replace("UPLINK", town.uplink()).replace("BRIDGE", BRIDGE).replace("GATEWAY", &gateway);
+        let filled = |command: &&str| command.replace("UPLINK", town.uplink()).replace("BRIDGE", BRIDGE);
         self.commands.iter().map(filled).collect()
     }
 
@@ -133,6 +136,6 @@ impl Break {
             Needs::VlanFiltering if !self.fits(town) => return Err(DemoError::Kernel("bridges that filter by VLAN")),
             _ => {}
         }
-        self.commands(town).iter().try_for_each(|command| town.shell(command))
+        self.commands(town).iter().try_for_each(|command| Town::shell(command))
     }
 }

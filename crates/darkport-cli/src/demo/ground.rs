@@ -21,6 +21,8 @@ pub(super) enum DemoError {
     Command { command: String, message: String },
     #[error("the demo's own network does not come up: {0} instances reach the gateway")]
     DoesNotWork(usize),
+    #[error("with this kernel the demo's way to {0} breaks nothing")]
+    NotBroken(&'static str),
     #[error("nothing can be broken with this kernel")]
     NothingToBreak,
     #[error("this kernel has no {0}, which breaking this needs")]

@@ -68,7 +68,11 @@ fn live(town: &Town, choice: Choice, save: Option<&Path>, style: &Style) -> Resu
     let broken = break_something(town, choice)?;
     if let Some(broken) = &broken {
         say(&format!("broken by  {}   ({})\n", broken.commands(town).join(" && "), broken.code))?;
-        say(&reach("", town.settled()?, town))?;
+        let left = town.settled()?;
+        say(&reach("", left, town))?;
+        if left == town.guests() {
+            return Err(DemoError::NotBroken(broken.code));
+        }
     }
     say("\ndarkport looks, and is not told what was done:\n\n")?;
     let seen = look(town)?;
@@ -96,7 +100,7 @@ fn mend(town: &Town, cause: &Cause) -> Result<ExitCode, DemoError> {
     }
     for step in &cause.fix.steps {
         say(&format!("mended by  {}\n", step.run))?;
-        town.shell(&step.run)?;
+        Town::shell(&step.run)?;
     }
     let after = town.wait_for(town.guests(), SETTLE)?;
     say(&reach("", after, town))?;

@@ -1,5 +1,6 @@
 //! What stands on the ground: `virt1012` with a bridge, its uplink and four instances, and the network host beyond.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, UdpSocket};
@@ -27,7 +28,8 @@ const FULL: usize = 1472;
 pub(super) struct Town {
     root: PathBuf,
     uplink: &'static str,
-    labnet: Place,
+    /// Lives as long as this process holds it.
+    _labnet: Place,
     guests: Vec<Place>,
 }
 
@@ -77,11 +79,12 @@ impl Town {
         let mut batch = format!("link set {uplink} master {BRIDGE} up\nlink set {BRIDGE} up\n");
         for (number, guest) in guests.iter().enumerate() {
             // As libvirt does it: the tap has its guest's address with `fe` first.
-            batch.push_str(&format!(
+            let _ = write!(
+                batch,
                 "link add vnet{number} address fe:16:3e:00:00:{number:02x} type veth peer name eth0 address fa:16:3e:00:00:{number:02x} netns {}\n\
                  link set vnet{number} master {BRIDGE} up\n",
                 guest.path().display()
-            ));
+            );
         }
         ip(&batch)?;
         for (number, guest) in guests.iter().enumerate() {
@@ -89,7 +92,7 @@ impl Town {
         }
         let root = ground.scratch().join("virt1012");
         write_files(&root, uplink).map_err(|error| DemoError::System("write the demo's configuration", error))?;
-        Ok(Self { root, uplink, labnet, guests })
+        Ok(Self { root, uplink, _labnet: labnet, guests })
     }
 
     /// What was built, told to the person who watches.
@@ -121,8 +124,8 @@ impl Town {
         self.guests.len()
     }
 
-    /// Runs a command on virt1012.
-    pub(super) fn shell(&self, command: &str) -> Result<(), DemoError> {
+    /// Runs a command on virt1012, which is where this process stands.
+    pub(super) fn shell(command: &str) -> Result<(), DemoError> {
         let output = Command::new("sh").args(["-c", command]).stdin(Stdio::null()).output();
         let output = output.map_err(|error| DemoError::System("run a shell", error))?;
         if output.status.success() {
@@ -132,19 +135,9 @@ impl Town {
         Err(DemoError::Command { command: command.to_owned(), message })
     }
 
-    /// The gateway's hardware address, as labnet1001 has it.
-    pub(super) fn gateway_mac(&self) -> Result<String, DemoError> {
-        let read = || Command::new("ip").args(["-o", "link", "show", "dev", BRIDGE]).output();
-        let output = in_namespace(&self.labnet.namespace(), read)?.map_err(|error| DemoError::NoTool("ip", error))?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let mac = text.split_whitespace().skip_while(|word| *word != "link/ether").nth(1);
-        mac.map(str::to_owned).ok_or(DemoError::Command { command: "ip link".into(), message: "it tells no address".into() })
-    }
-
     /// How many instances get an answer from the gateway now.
     pub(super) fn lit(&self) -> Result<usize, DemoError> {
-        let asked: Vec<_> =
-            self.guests.iter().map(|guest| guest.namespace()).map(|namespace| thread::spawn(move || answered(&namespace))).collect();
+        let asked: Vec<_> = self.guests.iter().map(Place::namespace).map(|namespace| thread::spawn(move || answered(&namespace))).collect();
         let mut lit = 0;
         for thread in asked {
             lit += usize::from(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);

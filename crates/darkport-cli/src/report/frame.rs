@@ -1,6 +1,7 @@
 //! What stands around the causes: the first line, the answer in words, and what was not seen.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use darkport::model::{Diagnosis, ExitCode, Gap, GapReason, HopState, InstanceState, Source, Status};
 
@@ -89,7 +90,7 @@ pub(super) fn answer(diagnosis: &Diagnosis, style: &Style) -> Vec<Section> {
 /// Which instances, unless it is all of them: then the first line says it.
 fn instances(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
     if style.verbose {
-        return diagnosis.instances.iter().map(|instance| instance_line(instance)).collect();
+        return diagnosis.instances.iter().map(instance_line).collect();
     }
     let touched = |state| matches!(state, InstanceState::Dark | InstanceState::Degraded);
     let dark: Vec<&str> =
@@ -110,7 +111,7 @@ fn instances(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
         told += 1;
     }
     if told < dark.len() {
-        words.push_str(&format!(" and {} more", dark.len() - told));
+        let _ = write!(words, " and {} more", dark.len() - told);
     }
     vec![Line::of(Paint::Plain, words)]
 }
@@ -189,7 +190,7 @@ fn ruled_out(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
         let next = format!("{}{}", if told == 0 { "" } else { ", " }, show(code, NAME));
         // Room for the longest ending: one line is enough for what is not so.
         if words.chars().count() + next.chars().count() + 32 > style.room() && told > 0 {
-            words.push_str(&format!(" and {left} more"));
+            let _ = write!(words, " and {left} more");
             break;
         }
         words.push_str(&next);
