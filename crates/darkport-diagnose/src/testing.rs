@@ -228,3 +228,63 @@ pub(crate) fn row(seen: &mut Seen, number: u8, host: &str, node: &str, status: &
     claim.place = format!("list.json:{number}");
     seen.inventory.claims.push(claim);
 }
+
+mod properties {
+    use super::{Seen, bonded, diagnose, nova_network, vlan_aware};
+    use darkport_model::{Carrier, IfIndex, LinkKind, Status, StpState};
+    use proptest::prelude::*;
+
+    /// One way to spoil an observation: which link, and what happens to it.
+    fn spoil(seen: &mut Seen, at: usize, how: u8, value: u32) {
+        let count = seen.links.len();
+        let Some(link) = seen.links.get_mut(at % count.max(1)) else { return };
+        match how {
+            0 => link.master = Some(IfIndex(value % 20)),
+            1 => link.lower = Some(IfIndex(value % 20)),
+            2 => link.admin_up = !link.admin_up,
+            3 => link.carrier = Carrier::Down,
+            4 => link.kind = LinkKind::Veth,
+            5 => link.name = format!("if{}", value % 5),
+            6 => link.mtu = value,
+            7 => link.index = IfIndex(value % 20),
+            8 => {
+                link.port = link.port.take().map(|mut port| {
+                    (port.state, port.bcast_flood) = (StpState::Blocking, false);
+                    port
+                })
+            }
+            9 => {
+                link.counters.last = link.counters.last.map(|mut last| {
+                    (last.tx_dropped, last.rx_crc_errors, last.rx_packets) = (u64::from(value), u64::MAX, u64::MAX);
+                    last
+                })
+            }
+            10 => drop(seen.links.remove(at % count)),
+            _ => seen.gaps.clear(),
+        }
+    }
+
+    proptest! {
+        /// Rings of masters, veths to themselves, doubled names and indexes: whatever a file may hold, there is an answer, always the same,
+        /// and every instance that it names is one of those it lists.
+        #[test]
+        fn any_observation_has_an_answer(layout in 0..3, spoils in prop::collection::vec((any::<usize>(), 0u8..12, any::<u32>()), 0..12)) {
+            let mut seen = match layout {
+                0 => nova_network(3),
+                1 => bonded(3),
+                _ => vlan_aware(3),
+            };
+            for (at, how, value) in spoils {
+                spoil(&mut seen, at, how, value);
+            }
+            let diagnosis = diagnose(&seen);
+            prop_assert_eq!(&diagnosis, &diagnose(&seen));
+            prop_assert!(diagnosis.status != Status::Healthy || diagnosis.causes.is_empty());
+            for cause in diagnosis.causes.iter().filter(|cause| cause.code != "inventory-disagrees") {
+                for name in &cause.explains {
+                    prop_assert!(diagnosis.instances.iter().any(|instance| instance.name == *name), "{} explains {}", cause.code, name);
+                }
+            }
+        }
+    }
+}

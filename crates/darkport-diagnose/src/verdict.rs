@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use darkport_model::{
-    Cause, Certainty, Diagnosis, Effect, Finding, InstanceState, InstanceVerdict, Observation, Place, Reboot, RuledOut, Status, Undecided,
+    Cause, Certainty, Counters, Diagnosis, Effect, Finding, InstanceState, InstanceVerdict, Observation, Place, Reboot, RuledOut, Status,
+    Undecided,
 };
 
 use crate::causes;
@@ -83,7 +84,7 @@ impl Answers {
             (Outcome::NotApplicable, None) => return,
         };
         self.undecided.push(Undecided::new(code, missing));
-        self.blind |= definition.worst > Effect::None && gap.is_some();
+        self.blind |= definition.worst > Effect::None;
     }
 }
 
@@ -113,10 +114,13 @@ fn judge(scene: &Scene<'_>, findings: &[Finding], blind: bool) -> Vec<InstanceVe
             (Life::Runs, None) => InstanceState::Fine,
         };
         verdict.because = finding.map(|finding| finding.code.clone());
-        let taps = || subject.nics.iter().filter_map(|nic| nic.tap);
+        let total = |read: fn(&Counters) -> u64| {
+            let mut taps = subject.nics.iter().filter_map(|nic| nic.tap);
+            taps.try_fold(0, |sum: u64, tap| Some(sum.saturating_add(tap.counters.rise(read)?)))
+        };
         // What a guest sends arrives at its tap: the tap's rx.
-        verdict.sent = taps().map(|tap| tap.counters.rise(|count| count.rx_packets)).sum();
-        verdict.received = taps().map(|tap| tap.counters.rise(|count| count.tx_packets)).sum();
+        verdict.sent = total(|count| count.rx_packets);
+        verdict.received = total(|count| count.tx_packets);
         verdict.paths = paths(scene, subject, &marks);
         verdict
     };

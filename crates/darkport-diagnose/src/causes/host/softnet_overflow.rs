@@ -36,9 +36,11 @@ fn check(scene: &Scene<'_>) -> Outcome {
     let rises: Option<Vec<(u64, u64, u64)>> =
         cpus.iter().map(|cpu| Some((cpu.dropped.rise(|n| *n)?, cpu.processed.rise(|n| *n)?, cpu.time_squeeze.rise(|n| *n)?))).collect();
     let Some(rises) = rises else { return Outcome::Unknown("a second look at softnet_stat".to_owned()) };
-    let sums = rises.iter().fold((0, 0, 0), |sum: (u64, u64, u64), rise| (sum.0 + rise.0, sum.1 + rise.1, sum.2 + rise.2));
-    let (dropped, processed, squeezed) = sums;
-    let offered = dropped + processed;
+    let add = |sum: (u64, u64, u64), rise: &(u64, u64, u64)| {
+        (sum.0.saturating_add(rise.0), sum.1.saturating_add(rise.1), sum.2.saturating_add(rise.2))
+    };
+    let (dropped, processed, squeezed) = rises.iter().fold((0, 0, 0), add);
+    let offered = dropped.saturating_add(processed);
     if dropped < FEWEST || proven_share(dropped, offered) < SHARE {
         return Outcome::RuledOut(format!("{dropped} of {offered} packets were dropped from the receive backlog in the window"));
     }

@@ -37,7 +37,7 @@ fn check(scene: &Scene<'_>) -> Outcome {
             devices += 1;
             let Some(rises) = rises(link) else { continue };
             looked += 1;
-            if rises.broken < FEWEST || proven_share(rises.broken, rises.broken + rises.received) < SHARE {
+            if rises.broken < FEWEST || proven_share(rises.broken, rises.offered()) < SHARE {
                 continue;
             }
             if let Some(held) = findings.iter_mut().find(|finding| finding.at == link.name) {
@@ -61,6 +61,13 @@ struct Rises {
     kinds: Vec<String>,
 }
 
+impl Rises {
+    /// All frames that reached the NIC, good or broken.
+    fn offered(&self) -> u64 {
+        self.broken.saturating_add(self.received)
+    }
+}
+
 type Read = fn(&Counters) -> u64;
 
 /// The kinds of error that the kernel counts apart, by a word for each.
@@ -78,14 +85,14 @@ fn rises(link: &Link) -> Option<Rises> {
     let mut risen: Vec<(&str, u64)> = KINDS.iter().filter_map(|(name, read)| Some((*name, link.counters.rise(read)?))).collect();
     risen.retain(|(_, count)| *count > 0);
     // Drivers add the detailed counts into rx_errors, or do not: the larger of the two is what was lost.
-    let detailed: u64 = risen.iter().map(|(_, count)| count).sum();
+    let detailed = risen.iter().fold(0, |sum: u64, (_, count)| sum.saturating_add(*count));
     let broken = detailed.max(link.counters.rise(|count| count.rx_errors)?);
     Some(Rises { broken, received, kinds: risen.into_iter().map(|(name, count)| format!("{count} {name}")).collect() })
 }
 
 fn finding(link: &Link, rises: &Rises, names: Vec<String>) -> Finding {
     let name = &link.name;
-    let share = percent(rises.broken, rises.broken + rises.received);
+    let share = percent(rises.broken, rises.offered());
     let kinds = if rises.kinds.is_empty() { String::new() } else { format!(" ({})", rises.kinds.join(", ")) };
     Finding::new(
         CAUSE.explanation.code,

@@ -75,7 +75,7 @@ fn check(scene: &Scene<'_>) -> Outcome {
 fn rated(qdisc: &Qdisc) -> Option<(u64, u64)> {
     let dropped = qdisc.stats.rise(|stats| stats.drops)?;
     let passed = qdisc.stats.rise(|stats| stats.packets)?;
-    Some((dropped, dropped + passed))
+    Some((dropped, dropped.saturating_add(passed)))
 }
 
 fn finding(
