@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use darkport_model::{Fact, FactSource, Instance, Nic};
 
 /// Puts together what several sources say: instances are the same when their UUIDs are, or their names where one has no UUID.
-/// Interfaces are the same when their MACs are, or else by their order. Of each fact the most trusted source is kept
+/// Interfaces are the same when their MACs are, or else by their taps, or else by their order. Of each fact the most trusted source is kept
 /// ([`FactSource`] in its order). The outcome does not depend on the order of sources, and is sorted by name.
 ///
 /// Which interfaces there are, libvirt's live XML knows best, where there is one: a command line misses those that were plugged in
@@ -74,43 +74,32 @@ impl Merged {
 }
 
 fn join_nics(known: &mut Vec<Nic>, part: Vec<Nic>, closed: bool) {
+    let by_mac = |a: &Nic, b: &Nic| a.mac.is_some() && value(a.mac.as_ref()) == value(b.mac.as_ref());
+    // Two MACs that differ are two interfaces; where one is unknown, the tap tells, or else the order.
+    let may_be_same = |a: &Nic, b: &Nic| a.mac.is_none() || b.mac.is_none();
+    let tap = |nic: &Nic| nic.tap.as_ref().map(|fact| fact.value.clone());
+    let by_tap = |a: &Nic, b: &Nic| may_be_same(a, b) && tap(a).is_some() && tap(a) == tap(b);
+    let rules: [&dyn Fn(&Nic, &Nic) -> bool; 3] = [&by_mac, &by_tap, &may_be_same];
+
     let mut taken = vec![false; known.len()];
-    let mut left = Vec::new();
-    for nic in part {
-        let same = |(at, other): &(usize, &Nic)| {
-            taken.get(*at) == Some(&false) && nic.mac.is_some() && value(other.mac.as_ref()) == value(nic.mac.as_ref())
-        };
-        match known.iter().enumerate().find(same).map(|(at, _)| at) {
-            Some(at) => {
-                join_nic(known.get_mut(at), nic);
-                if let Some(taken) = taken.get_mut(at) {
-                    *taken = true;
-                }
+    let mut left = part;
+    for rule in rules {
+        for nic in std::mem::take(&mut left) {
+            let free = known.iter_mut().zip(&mut taken).find(|(other, taken)| !**taken && rule(&nic, other));
+            if let Some((other, taken)) = free {
+                *taken = true;
+                join_nic(other, nic);
+            } else {
+                left.push(nic);
             }
-            None => left.push(nic),
         }
     }
-    for nic in left {
-        // Two MACs that differ are two interfaces; where one is unknown, the order tells.
-        let free = |(at, other): &(usize, &Nic)| taken.get(*at) == Some(&false) && (nic.mac.is_none() || other.mac.is_none());
-        match known.iter().enumerate().find(free).map(|(at, _)| at) {
-            Some(at) => {
-                join_nic(known.get_mut(at), nic);
-                if let Some(taken) = taken.get_mut(at) {
-                    *taken = true;
-                }
-            }
-            None if closed => {}
-            None => {
-                known.push(nic);
-                taken.push(true);
-            }
-        }
+    if !closed {
+        known.append(&mut left);
     }
 }
 
-fn join_nic(known: Option<&mut Nic>, part: Nic) {
-    let Some(known) = known else { return };
+fn join_nic(known: &mut Nic, part: Nic) {
     better(&mut known.mac, part.mac);
     better(&mut known.tap, part.tap);
     better(&mut known.bridge, part.bridge);

@@ -65,6 +65,20 @@ fn where_a_mac_is_missing_the_order_tells() {
 }
 
 #[test]
+fn where_a_mac_is_missing_the_tap_tells_first() {
+    let xml = "<domstatus state='running'><domain><name>i-1</name><devices>\
+        <interface type='bridge'><mac address='fa:16:3e:00:00:01'/><target dev='vnet1'/></interface>\
+        <interface type='bridge'><mac address='fa:16:3e:00:00:02'/><target dev='vnet2'/></interface></devices></domain></domstatus>";
+    let live = parse_domain_xml("i-1.xml", xml.as_bytes()).unwrap().instance;
+    let held =
+        taps::instance(7, parse_qemu_command(&["qemu", "-name", "i-1"]), &[(5, "vnet2".into()), (6, "vnet1".into())], &[], "/proc/7");
+    let merged = merge(vec![live, held]);
+    let taps: Vec<_> =
+        merged[0].nics.iter().filter_map(|nic| nic.tap.as_ref()).map(|tap| (tap.value.as_str(), tap.place.as_str())).collect();
+    assert_eq!(taps, [("vnet1", "/proc/7/fdinfo/6"), ("vnet2", "/proc/7/fdinfo/5")]);
+}
+
+#[test]
 fn one_name_with_two_uuids_is_two_instances() {
     let merged = merge(vec![domain(&[], false, "br0"), process("i-1", "6a9f0c1e-0d6b-4a4e-9a27-2f7f4a1c0002", &[])]);
     assert_eq!(merged.len(), 2);
