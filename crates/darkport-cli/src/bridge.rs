@@ -165,3 +165,63 @@ fn vlans(seen: &Observation, link: &Link) -> String {
 fn name(text: &str) -> String {
     if text.is_empty() { "-".into() } else { bounded(&printable(&bounded(text, 32)), 32) }
 }
+
+#[cfg(test)]
+mod tests {
+    use darkport::model::{FdbEntry, FdbKind, Gap, MacAddr, Port, PortVlan, Source, Timestamp, Vid};
+
+    use super::*;
+
+    fn port_of(bridge: u32, index: u32, name: &str) -> Link {
+        let mut link = Link::new(index, name);
+        link.mtu = 1500;
+        link.admin_up = true;
+        link.carrier = Carrier::Up;
+        link.master = Some(IfIndex(bridge));
+        link.port = Some(Port::forwarding());
+        let mut last = Counters::default();
+        (last.rx_packets, last.tx_packets, last.tx_dropped) = (4000, 20, 2);
+        link.counters.last = Some(last);
+        link
+    }
+
+    #[test]
+    fn a_bridge_is_a_table() {
+        let vid = Vid::try_from(1102).unwrap();
+        let mut seen = Observation::default();
+        seen.host.name = "virt1012\u{1b}[31m".into();
+        seen.taken_at = Timestamp(1_424_755_862_000);
+        seen.window_ms = Some(2000);
+        let mut bridge = Link::new(7, "br1102");
+        bridge.kind = LinkKind::Bridge {
+            stp: false,
+            vlan_filtering: true,
+            default_pvid: None,
+            forward_delay_cs: 0,
+            ageing_cs: 30_000,
+            mcast_snooping: true,
+            mcast_querier: false,
+            nf_call_iptables: false,
+            nf_call_ip6tables: false,
+            nf_call_arptables: false,
+        };
+        bridge.mtu = 1500;
+        bridge.mac = Some(MacAddr([0x40, 0xa8, 0xf0, 0, 0, 1]));
+        let mut uplink = port_of(7, 3, "eth1.1102");
+        uplink.kind = LinkKind::Vlan { vid, protocol: "802.1Q".into() };
+        let mut blocked = port_of(7, 9, &"vnet\u{202e}".repeat(100));
+        blocked.admin_up = false;
+        blocked.port.as_mut().unwrap().state = StpState::Blocking;
+        blocked.counters.last = None;
+        let mut lone = Link::new(2, "eth1");
+        lone.admin_up = true;
+        seen.links = vec![bridge, uplink, blocked, lone];
+        seen.port_vlans = vec![PortVlan::new(IfIndex(3), vid, true, true)];
+        let mut fdb = Fdb::default();
+        (fdb.bridge, fdb.source) = (IfIndex(7), FdbSource::Brforward);
+        fdb.entries = (0..3).map(|n| FdbEntry::new(MacAddr([2, 0, 0, 0, 0, n]), IfIndex(3), FdbKind::Learned)).collect();
+        seen.fdbs = vec![fdb];
+        seen.gaps = vec![Gap::new(Source::Qdiscs, "qdisc dump", GapReason::Torn, "interrupted 8 times")];
+        insta::assert_snapshot!("bridge-table", text(&seen));
+    }
+}
