@@ -5,13 +5,13 @@
 
 use darkport_inventory::{
     merge, merge_claims, parse_claims, parse_domain_xml, parse_fdinfo_iff, parse_interfaces, parse_network_xml, parse_networkd,
-    parse_nova_conf, parse_qemu_command,
+    parse_nova_conf, parse_proxmox_conf, parse_qemu_command,
 };
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let Some((which, file)) = data.split_first() else { return };
-    match which % 8 {
+    match which % 9 {
         0 => {
             let parsed = parse_claims("fuzz", file);
             assert!(parsed.errors.len() <= 101);
@@ -34,6 +34,7 @@ fuzz_target!(|data: &[u8]| {
         4 => assert_ne!(parse_fdinfo_iff(file).as_deref(), Some("")),
         5 => drop(parse_nova_conf([("fuzz", file)]).into_intents()),
         6 => drop(parse_interfaces("fuzz", file).into_intents()),
-        _ => drop(parse_networkd("fuzz", file).into_intents()),
+        7 => drop(parse_networkd("fuzz", file).into_intents()),
+        _ => drop(parse_proxmox_conf("fuzz", 101, file, &|bridge| Some(bridge.len() % 2 == 0))),
     }
 });

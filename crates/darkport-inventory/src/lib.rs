@@ -5,7 +5,7 @@
 //! could not read as gaps. The parsers below it are pure functions of bytes, for files that were carried here from elsewhere. This
 //! crate reads and merges and judges nothing: where two sources disagree, both words are kept for darkport-diagnose.
 //!
-//! Read so far: libvirt with qemu, qemu run by hand and by Proxmox VE; nova's and openstack's lists; nova.conf, ifupdown and
+//! Read so far: libvirt with qemu, Proxmox VE, qemu run by hand; nova's and openstack's lists; nova.conf, ifupdown and
 //! systemd-networkd. Containers (LXC, Incus) have no reader here yet.
 //!
 //! ```
@@ -29,6 +29,7 @@ mod error;
 mod files;
 mod intents;
 mod merge;
+mod proxmox;
 mod qemu;
 mod reader;
 mod taps;
@@ -38,6 +39,7 @@ pub use domain::{DomainXml, parse_domain_xml, parse_network_xml};
 pub use error::InputError;
 pub use intents::{Configuration, VlanDevice, parse_interfaces, parse_networkd, parse_nova_conf};
 pub use merge::merge;
+pub use proxmox::parse_proxmox_conf;
 pub use qemu::{QemuCommand, QemuNic, parse_qemu_command};
 pub use reader::InventoryReader;
 pub use taps::parse_fdinfo_iff;

@@ -73,13 +73,16 @@ impl Merged {
     }
 }
 
+/// Whether two interfaces are one.
+type Rule<'a> = &'a dyn Fn(&Nic, &Nic) -> bool;
+
 fn join_nics(known: &mut Vec<Nic>, part: Vec<Nic>, closed: bool) {
     let by_mac = |a: &Nic, b: &Nic| a.mac.is_some() && value(a.mac.as_ref()) == value(b.mac.as_ref());
     // Two MACs that differ are two interfaces; where one is unknown, the tap tells, or else the order.
     let may_be_same = |a: &Nic, b: &Nic| a.mac.is_none() || b.mac.is_none();
     let tap = |nic: &Nic| nic.tap.as_ref().map(|fact| fact.value.clone());
     let by_tap = |a: &Nic, b: &Nic| may_be_same(a, b) && tap(a).is_some() && tap(a) == tap(b);
-    let rules: [&dyn Fn(&Nic, &Nic) -> bool; 3] = [&by_mac, &by_tap, &may_be_same];
+    let rules: [Rule; 3] = [&by_mac, &by_tap, &may_be_same];
 
     let mut taken = vec![false; known.len()];
     let mut left = part;

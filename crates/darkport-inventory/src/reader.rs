@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use darkport_model::{Claim, Fact, FactSource, Gap, GapReason, Instance, Observation, ProcessRole, Source};
+use darkport_model::{Claim, Fact, FactSource, Gap, GapReason, Instance, LinkKind, Observation, ProcessRole, Source};
 
 use crate::bounds::{MAX_CLAIMS, MAX_DESCRIPTORS};
 use crate::claims::{merge_claims, parse_claims};
@@ -12,6 +12,7 @@ use crate::domain::{DomainXml, parse_domain_xml, parse_network_xml};
 use crate::files;
 use crate::intents;
 use crate::merge::merge;
+use crate::proxmox::parse_proxmox_conf;
 use crate::qemu::{QemuCommand, parse_qemu_command};
 use crate::taps::{self, parse_fdinfo_iff};
 
@@ -124,7 +125,36 @@ impl InventoryReader {
         }
         parts.append(&mut defined);
         parts.extend(self.processes(seen, gaps));
+        parts.extend(self.proxmox(seen, gaps));
         merge(parts)
+    }
+
+    /// Proxmox VE's virtual machines.
+    fn proxmox(&self, seen: &Observation, gaps: &mut Vec<Gap>) -> Vec<Instance> {
+        let is_vlan_aware = |bridge: &str| match seen.link_named(bridge)?.kind {
+            LinkKind::Bridge { vlan_filtering, .. } => Some(vlan_filtering),
+            _ => None,
+        };
+        // qemu-server writes a file with the number of each process that it starts, and takes it away.
+        let running = self.path("var/run/qemu-server");
+        let started = running.is_dir();
+        let mut instances = Vec::new();
+        for file in files::list(&self.path("etc/pve/qemu-server"), &[".conf"], Source::Instances, gaps).unwrap_or_default() {
+            let Some(id) = file.file_stem().and_then(|stem| stem.to_str()?.parse().ok()) else { continue };
+            match files::read(&file, Source::Instances) {
+                Ok(None) => {}
+                Ok(Some(bytes)) => {
+                    let (mut instance, errors) = parse_proxmox_conf(&file.to_string_lossy(), id, &bytes, &is_vlan_aware);
+                    if started && !running.join(format!("{id}.pid")).exists() {
+                        instance.running = Some(Fact::new(false, FactSource::Configuration, running.to_string_lossy()));
+                    }
+                    instances.push(instance);
+                    gaps.extend(errors.iter().map(|error| error.to_gap(Source::Instances)));
+                }
+                Err(gap) => gaps.push(gap),
+            }
+        }
+        instances
     }
 
     /// Instances that run, as their processes tell.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use darkport_inventory::InventoryReader;
-use darkport_model::{FactSource, GapReason, Instance, Intent, Observation, Process, ProcessRole, Source};
+use darkport_model::{FactSource, GapReason, Instance, Intent, Link, Observation, Process, ProcessRole, Source};
 use tempfile::TempDir;
 
 const MAC: &str = "fa:16:3e:71:ec:6d";
@@ -183,6 +183,36 @@ fn claims_come_from_files_and_bytes_and_are_joined_by_uuid() {
     assert_eq!((contradicting.status.as_deref(), contradicting.place.as_str()), (Some("ERROR"), "old.json:1"));
     let gaps: Vec<_> = seen.gaps_in(Source::Claims).map(|gap| gap.reason).collect();
     assert_eq!(gaps, [GapReason::Malformed, GapReason::Absent], "a file that was asked for and is not there");
+}
+
+#[test]
+fn proxmox_and_its_process_make_one_instance() {
+    let root = TempDir::new().unwrap();
+    let at = root.path();
+    let conf = "name: web\nsmbios1: uuid=6a9f0c1e-0d6b-4a4e-9a27-2f7f4a1c0001\nnet0: virtio=BC:24:11:9A:C1:70,bridge=vmbr0,tag=7\n";
+    write(at, "etc/pve/qemu-server/101.conf", conf);
+    write(at, "etc/pve/qemu-server/102.conf", "name: off\nnet0: virtio=BC:24:11:9A:C1:71,bridge=vmbr0\n");
+    write(at, "var/run/qemu-server/101.pid", "812\n");
+    let mut seen = Observation::default();
+    let mut bridge = Link::new(3, "vmbr0");
+    let mut kind = serde_json::json!({"type": "bridge", "stp": false, "vlan_filtering": false, "default_pvid": null, "forward_delay_cs": 0, "ageing_cs": 0});
+    for flag in ["mcast_snooping", "mcast_querier", "nf_call_iptables", "nf_call_ip6tables", "nf_call_arptables"] {
+        kind[flag] = false.into();
+    }
+    bridge.kind = serde_json::from_value(kind).unwrap();
+    seen.links.push(bridge);
+    let smbios = "type=1,uuid=6a9f0c1e-0d6b-4a4e-9a27-2f7f4a1c0001";
+    let (netdev, device) = ("type=tap,id=net0,ifname=tap101i0", "virtio-net-pci,mac=BC:24:11:9A:C1:70,netdev=net0");
+    seen.host
+        .processes
+        .push(qemu(812, &["/usr/bin/kvm", "-id", "101", "-name", "web", "-smbios", smbios, "-netdev", netdev, "-device", device]));
+    let seen = observe(at, seen);
+    assert_eq!(seen.gaps, []);
+    assert_eq!(seen.inventory.instances.len(), 2);
+    let web = instance(&seen, "web");
+    assert_eq!((web.pid, web.is_running(), web.nics.len()), (Some(812), Some(true), 1));
+    assert_eq!(web.nics[0].bridge.as_ref().map(|fact| fact.value.as_str()), Some("vmbr0v7"));
+    assert_eq!(instance(&seen, "off").is_running(), Some(false));
 }
 
 #[test]
