@@ -86,7 +86,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Demo {
-    /// What to break: a cause's code, `random`, or `none`. `list` lists them.
+    /// What to break: a cause's code, `random`, or `none`; `list` prints the codes that can be broken on this kernel.
     #[arg(long = "break", value_name = "CAUSE", default_value = "random")]
     pub(crate) cause: String,
 

@@ -1,6 +1,5 @@
 //! What the demo can break, and how.
 
-use std::fmt::Write as _;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use darkport::model::{bounded, printable};
@@ -96,18 +95,10 @@ fn shuffled() -> Vec<&'static Break> {
     order
 }
 
-pub(super) fn list() -> String {
-    let mut text = String::new();
-    for broken in ALL {
-        let needs = match broken.needs {
-            Needs::Nothing => "",
-            Needs::Vlans => "  (needs VLAN devices)",
-            Needs::VlanFiltering => "  (needs bridges that filter by VLAN)",
-        };
-        let _ = writeln!(text, "{:28}{}{needs}", broken.code, broken.commands.join(" && "));
-    }
-    text.push_str("random                      one of these\nnone                        nothing: the answer must be healthy\n");
-    text
+/// The codes of what can be broken, one on a line; with a built host, of what can be broken on this kernel.
+pub(super) fn list(town: Option<&Town>) -> String {
+    let fits = |broken: &&Break| town.is_none_or(|town| broken.fits(town));
+    ALL.iter().filter(fits).map(|broken| format!("{}\n", broken.code)).collect()
 }
 
 impl Break {

@@ -36,7 +36,8 @@ pub(crate) fn run(args: &Demo) -> io::Result<ExitCode> {
     };
     let style = Style::of_stdout(args.verbose);
     if matches!(choice, Choice::List) {
-        output::print(&breaks::list())?;
+        let town = Ground::enter().and_then(|ground| Town::build(&ground));
+        output::print(&breaks::list(town.as_ref().ok()))?;
         return Ok(ExitCode::Ok);
     }
     if args.replay {

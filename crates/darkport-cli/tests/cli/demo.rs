@@ -21,9 +21,8 @@ fn what_is_broken_is_named_and_mended() {
         return replayed();
     }
     let list = darkport(&["demo", "--break", "list"]).out;
-    let causes: Vec<&str> = list.lines().filter_map(|line| line.split_whitespace().next()).filter(|word| word.contains('-')).collect();
-    assert!(causes.len() > 8, "{list}");
-    let mut ran = 0;
+    let causes: Vec<&str> = list.lines().collect();
+    assert!(causes.len() >= 8, "{list}");
     // A few at a time: each stands on ground of its own, but they share the processors.
     for few in causes.chunks(3) {
         let running: Vec<_> = few
@@ -34,18 +33,12 @@ fn what_is_broken_is_named_and_mended() {
             .collect();
         for (cause, child) in running {
             let run = Run::from(child.wait_with_output().unwrap());
-            if run.err.contains("this kernel has no") {
-                println!("NOT RUN: demo --break {cause}: {}", run.err.trim());
-                continue;
-            }
             assert_eq!(run.code, Some(0), "{cause}:\n{}{}", run.out, run.err);
             for words in [&format!("verdict    right: {cause}"), "4 of 4 instances reach the gateway", "says: OK"] {
                 assert!(run.out.contains(words), "{words}:\n{}", run.out);
             }
-            ran += 1;
         }
     }
-    assert!(ran >= 8, "only {ran} could be run");
 }
 
 #[test]
