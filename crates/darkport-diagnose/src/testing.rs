@@ -251,13 +251,13 @@ mod properties {
                 link.port = link.port.take().map(|mut port| {
                     (port.state, port.bcast_flood) = (StpState::Blocking, false);
                     port
-                })
+                });
             }
             9 => {
                 link.counters.last = link.counters.last.map(|mut last| {
                     (last.tx_dropped, last.rx_crc_errors, last.rx_packets) = (u64::from(value), u64::MAX, u64::MAX);
                     last
-                })
+                });
             }
             10 => drop(seen.links.remove(at % count)),
             _ => seen.gaps.clear(),
