@@ -4,7 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use darkport_model::{Gap, GapReason, Source};
-use nix::libc::{EACCES, EAFNOSUPPORT, EOPNOTSUPP, EPERM};
+use nix::libc::{EACCES, EAFNOSUPPORT, ENODEV, EOPNOTSUPP, EPERM};
 
 use crate::decode::Tables;
 use crate::request::Request;
@@ -61,7 +61,8 @@ impl Failure {
 fn reason(error: &io::Error) -> GapReason {
     match error.raw_os_error() {
         Some(EPERM | EACCES) => GapReason::Permission,
-        Some(EOPNOTSUPP | EAFNOSUPPORT) => GapReason::Absent,
+        // ENODEV: the bridge that was asked about is gone by now.
+        Some(EOPNOTSUPP | EAFNOSUPPORT | ENODEV) => GapReason::Absent,
         _ => GapReason::Failed,
     }
 }

@@ -20,7 +20,12 @@ pub struct Inspector {
     dumper: Dumper,
     sysfs: Sysfs,
     deadline: Duration,
+    sources: Vec<Source>,
 }
+
+/// What an inspector reads unless told otherwise: everything it can.
+const ALL: [Source; 7] =
+    [Source::Links, Source::Qdiscs, Source::Fdb, Source::BridgeVlans, Source::Addresses, Source::Neighbours, Source::Routes];
 
 impl Inspector {
     /// An inspector of the calling thread's network namespace (see [`in_namespace`](crate::in_namespace)); it stays with that
@@ -30,7 +35,12 @@ impl Inspector {
     /// [`BridgeError::OpenSocket`] when the kernel gives no netlink socket.
     pub fn open() -> Result<Self, BridgeError> {
         let socket = Socket::open().map_err(BridgeError::OpenSocket)?;
-        Ok(Self { dumper: Dumper { socket, retries: 3 }, sysfs: Sysfs::new("/sys".into()), deadline: Duration::from_secs(10) })
+        Ok(Self {
+            dumper: Dumper { socket, retries: 3 },
+            sysfs: Sysfs::new("/sys".into()),
+            deadline: Duration::from_secs(10),
+            sources: ALL.to_vec(),
+        })
     }
 
     /// Reads sysfs files under another directory than `/sys`: for a process in a container `/proc/PID/root/sys`, for instance. A
@@ -56,47 +66,70 @@ impl Inspector {
         self
     }
 
+    /// Reads these parts only; each of the others becomes a gap ([`GapReason::NotAsked`]). Without [`Source::Links`] there are no
+    /// forwarding databases either, since nothing says which links are bridges.
+    #[must_use]
+    pub fn with_sources(mut self, sources: impl IntoIterator<Item = Source>) -> Self {
+        self.sources = sources.into_iter().collect();
+        self
+    }
+
     /// The first look: fills links, qdiscs, forwarding databases, port VLANs, addresses, neighbours, routes and rules, and adds
     /// what could not be read to the gaps.
     pub fn observe(&mut self, into: &mut Observation) {
         let until = Instant::now() + self.deadline;
-        let gaps = &mut into.gaps;
-        let mut read = |source, what: &str, request: Request| self.dumper.read(source, what, &request, until, gaps);
+        for source in ALL.into_iter().filter(|source| !self.sources.contains(source)) {
+            into.gaps.push(Gap::new(source, "netlink", GapReason::NotAsked, "it was not asked for"));
+        }
+        let mut read = |source, what: &str, request: Request| self.read(source, what, &request, until, &mut into.gaps);
 
         let links = read(Source::Links, "links", Request::links());
         let qdiscs = read(Source::Qdiscs, "qdiscs", Request::qdiscs());
         let ports = read(Source::BridgeVlans, "bridge VLANs", Request::bridge_vlans());
         let addresses = read(Source::Addresses, "addresses", Request::addresses());
         let neighbours = read(Source::Neighbours, "neighbours", Request::neighbours());
-        let routes = [AF_INET, AF_INET6].map(|family| read(Source::Routes, "routes", Request::routes(family)));
-        let rules = [AF_INET, AF_INET6].map(|family| read(Source::Routes, "policy rules", Request::rules(family)));
+        // A kernel without a family answers with the tables of all others.
+        let routes = [(AF_INET, false), (AF_INET6, true)].map(|(family, ipv6)| {
+            let mut routes = read(Source::Routes, "routes", Request::routes(family)).routes;
+            routes.retain(|route| route.destination.address().is_ipv6() == ipv6);
+            routes
+        });
+        let rules = [(AF_INET, false), (AF_INET6, true)].map(|(family, ipv6)| {
+            let mut rules = read(Source::Routes, "policy rules", Request::rules(family)).rules;
+            rules.retain(|rule| rule.ipv6 == ipv6);
+            rules
+        });
 
-        into.links = links.map(|tables| tables.links).unwrap_or_default();
-        into.qdiscs = qdiscs.map(|tables| tables.qdiscs).unwrap_or_default();
-        if let Some(tables) = ports {
-            complete_ports(&mut into.links, &tables.ports);
-            into.port_vlans = tables.port_vlans;
-        }
-        into.addresses = addresses.map(|tables| tables.addresses).unwrap_or_default();
-        into.neighbours = neighbours.map(|tables| tables.neighbours).unwrap_or_default();
-        into.routes = routes.into_iter().zip([false, true]).flat_map(|(tables, ipv6)| routes_of(tables, ipv6)).collect();
-        into.rules = rules
-            .into_iter()
-            .zip([false, true])
-            .flat_map(|(tables, ipv6)| {
-                tables.map(|tables| tables.rules).unwrap_or_default().into_iter().filter(move |rule| rule.ipv6 == ipv6)
-            })
-            .collect();
+        into.links = links.links;
+        complete_ports(&mut into.links, &ports.ports);
+        into.qdiscs = qdiscs.qdiscs;
+        into.port_vlans = ports.port_vlans;
+        into.addresses = addresses.addresses;
+        into.neighbours = neighbours.neighbours;
+        into.routes = routes.into_iter().flatten().collect();
+        into.rules = rules.into_iter().flatten().collect();
+        self.observe_bridges(until, into);
+    }
 
+    /// What is read bridge by bridge.
+    fn observe_bridges(&mut self, until: Instant, into: &mut Observation) {
         let sysfs = self.trusted_sysfs(&into.links, &mut into.gaps);
         if let Some(sysfs) = &sysfs {
             for link in into.links.iter_mut().filter(|link| is_bridge(link)) {
                 link.mac_pinned = sysfs.address_was_set(&link.name);
             }
         }
-        let mut reader = FdbReader::new(&mut self.dumper, sysfs.as_ref(), until, &into.links, &into.port_vlans);
-        let bridges = into.links.iter().filter(|link| is_bridge(link));
-        into.fdbs = bridges.filter_map(|bridge| reader.read(bridge, None, &mut into.gaps)).collect();
+        if self.sources.contains(&Source::Fdb) {
+            let mut reader = FdbReader::new(&mut self.dumper, sysfs.as_ref(), until, &into.links, &into.port_vlans);
+            let bridges = into.links.iter().filter(|link| is_bridge(link));
+            into.fdbs = bridges.filter_map(|bridge| reader.read(bridge, None, &mut into.gaps)).collect();
+        }
+    }
+
+    /// A dump, where it is asked for; nothing where it failed, which is a gap then.
+    fn read(&mut self, source: Source, what: &str, request: &Request, until: Instant, gaps: &mut Vec<Gap>) -> Tables {
+        let asked = self.sources.contains(&source);
+        asked.then(|| self.dumper.read(source, what, request, until, gaps)).flatten().unwrap_or_default()
     }
 
     /// The second look, a window after the first: reads links, qdiscs and forwarding databases anew.
@@ -107,11 +140,18 @@ impl Inspector {
     /// [`previous_port`](darkport_model::FdbEntry::previous_port). Neighbours, routes and the rest stay as they were first seen.
     pub fn observe_again(&mut self, into: &mut Observation) {
         let until = Instant::now() + self.deadline;
-        if let Some(tables) = self.dumper.read(Source::Links, "links, second look", &Request::links(), until, &mut into.gaps) {
-            again::links(&mut into.links, tables.links, &mut into.gaps);
+        if self.sources.contains(&Source::Links) {
+            if let Some(tables) = self.dumper.read(Source::Links, "links, second look", &Request::links(), until, &mut into.gaps) {
+                again::links(&mut into.links, tables.links, &mut into.gaps);
+            }
         }
-        if let Some(tables) = self.dumper.read(Source::Qdiscs, "qdiscs, second look", &Request::qdiscs(), until, &mut into.gaps) {
-            again::qdiscs(&mut into.qdiscs, tables.qdiscs);
+        if self.sources.contains(&Source::Qdiscs) {
+            if let Some(tables) = self.dumper.read(Source::Qdiscs, "qdiscs, second look", &Request::qdiscs(), until, &mut into.gaps) {
+                again::qdiscs(&mut into.qdiscs, tables.qdiscs);
+            }
+        }
+        if !self.sources.contains(&Source::Fdb) {
+            return;
         }
         let sysfs = self.trusted_sysfs(&into.links, &mut Vec::new());
         let mut reader = FdbReader::new(&mut self.dumper, sysfs.as_ref(), until, &into.links, &into.port_vlans);
@@ -142,10 +182,4 @@ impl Inspector {
 
 fn is_bridge(link: &Link) -> bool {
     matches!(link.kind, LinkKind::Bridge { .. })
-}
-
-/// A kernel without a family answers with the routes of all others.
-fn routes_of(tables: Option<Tables>, ipv6: bool) -> impl Iterator<Item = darkport_model::Route> {
-    let routes = tables.map(|tables| tables.routes).unwrap_or_default();
-    routes.into_iter().filter(move |route| route.destination.address().is_ipv6() == ipv6)
 }

@@ -20,7 +20,7 @@ pub(super) fn settings(data: Option<&Attribute<'_>>) -> Result<LinkKind, Malform
     let (mut stp, mut vlan_filtering, mut default_pvid) = (false, false, None);
     let (mut forward_delay_cs, mut ageing_cs) = (1_500, 30_000);
     let (mut mcast_snooping, mut mcast_querier) = (true, false);
-    let (mut nf_call_iptables, mut nf_call_ip6tables, mut nf_call_arptables) = (false, false, false);
+    let [mut ip, mut ip6, mut arp] = [false; 3];
     for attribute in data.into_iter().flat_map(Attribute::nested) {
         let attribute = attribute?;
         match attribute.kind {
@@ -30,9 +30,9 @@ pub(super) fn settings(data: Option<&Attribute<'_>>) -> Result<LinkKind, Malform
             7 => vlan_filtering = attribute.flag()?,
             23 => mcast_snooping = attribute.flag()?,
             25 => mcast_querier = attribute.flag()?,
-            36 => nf_call_iptables = attribute.flag()?,
-            37 => nf_call_ip6tables = attribute.flag()?,
-            38 => nf_call_arptables = attribute.flag()?,
+            36 => ip = attribute.flag()?,
+            37 => ip6 = attribute.flag()?,
+            38 => arp = attribute.flag()?,
             39 => default_pvid = vid(attribute.u16()?).filter(|vid| vid.get() != 0),
             _ => {}
         }
@@ -45,9 +45,9 @@ pub(super) fn settings(data: Option<&Attribute<'_>>) -> Result<LinkKind, Malform
         ageing_cs,
         mcast_snooping,
         mcast_querier,
-        nf_call_iptables,
-        nf_call_ip6tables,
-        nf_call_arptables,
+        nf_call_iptables: ip,
+        nf_call_ip6tables: ip6,
+        nf_call_arptables: arp,
     })
 }
 

@@ -1,0 +1,160 @@
+//! Measures the inspection of the network namespace that it is run in; `inspect.sh` makes one and calls it.
+#![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "a program that measures: it runs commands and prints a table")]
+
+use std::error::Error;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use darkport_benches::{BareSocket, median, time};
+use darkport_bridge::Inspector;
+use darkport_model::{FdbSource, Observation, Source};
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> Outcome<()> {
+    match std::env::args().nth(1).as_deref() {
+        Some("once") => once(),
+        Some(runs) => table(runs.parse()?),
+        None => Err("usage: inspect-figures RUNS|once".into()),
+    }
+}
+
+/// One whole inspection and nothing else, for its peak memory.
+fn once() -> Outcome<()> {
+    let mut seen = Observation::default();
+    Inspector::open()?.observe(&mut seen);
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("?");
+    println!("{}", peak.trim());
+    Ok(())
+}
+
+/// A contestant: its name and what it does once.
+struct Contestant<'a> {
+    name: &'a str,
+    run: Box<dyn FnMut() -> Outcome<()> + 'a>,
+    times: Vec<Duration>,
+}
+
+fn contestant<'a>(name: &'a str, run: impl FnMut() -> Outcome<()> + 'a) -> Contestant<'a> {
+    Contestant { name, run: Box::new(run), times: Vec::new() }
+}
+
+fn bare(dumps: &'static [(u16, u8, u32)]) -> Outcome<impl FnMut() -> Outcome<()>> {
+    let mut socket = BareSocket::open()?;
+    Ok(move || {
+        for (kind, family, length) in dumps {
+            socket.dump(*kind, *family, *length)?;
+        }
+        Ok(())
+    })
+}
+
+fn ours(sources: &'static [Source], sysfs: &'static str) -> Outcome<impl FnMut() -> Outcome<()>> {
+    let mut inspector = Inspector::open()?.with_sources(sources.iter().copied()).with_sysfs(sysfs);
+    Ok(move || {
+        let mut seen = Observation::default();
+        inspector.observe(&mut seen);
+        std::hint::black_box(&seen);
+        Ok(())
+    })
+}
+
+/// `RTM_GETLINK`, `RTM_GETADDR`, `RTM_GETNEIGH`, `RTM_GETROUTE`: kind, family, length of the header.
+const LINKS: (u16, u8, u32) = (18, 0, 16);
+const ADDRESSES: (u16, u8, u32) = (22, 0, 8);
+const NEIGHBOURS: (u16, u8, u32) = (30, 0, 12);
+const ROUTES: [(u16, u8, u32); 2] = [(26, 2, 12), (26, 10, 12)];
+/// `RTM_GETRULE`: ours are read with the routes.
+const RULES: [(u16, u8, u32); 2] = [(34, 2, 12), (34, 10, 12)];
+const FDB: (u16, u8, u32) = (30, 7, 12);
+
+const COMMANDS: [&[&str]; 6] = [
+    &["ip", "-j", "-d", "-s", "link"],
+    &["bridge", "-j", "fdb"],
+    &["bridge", "-j", "link"],
+    &["bridge", "-j", "vlan"],
+    &["ip", "-j", "neigh"],
+    &["ip", "-j", "route"],
+];
+
+fn commands() -> Outcome<()> {
+    for command in COMMANDS {
+        let [program, arguments @ ..] = command else { continue };
+        let status = Command::new(program).args(arguments).stdout(Stdio::null()).status()?;
+        if !status.success() {
+            return Err(format!("{command:?} failed: {status}").into());
+        }
+    }
+    Ok(())
+}
+
+fn table(runs: usize) -> Outcome<()> {
+    let mut seen = Observation::default();
+    Inspector::open()?.observe(&mut seen);
+    let entries: usize = seen.fdbs.iter().map(|fdb| fdb.entries.len()).sum();
+    let sources: Vec<FdbSource> = seen.fdbs.iter().map(|fdb| fdb.source).collect();
+    println!(
+        "{} links, {entries} FDB entries (read by {:?}), {} neighbours, {} routes, {} qdiscs, {} gaps; {runs} interleaved runs, medians in ms\n",
+        seen.links.len(),
+        sources.first(),
+        seen.neighbours.len(),
+        seen.routes.len(),
+        seen.qdiscs.len(),
+        seen.gaps.len()
+    );
+    for gap in &seen.gaps {
+        println!("gap: {gap}");
+    }
+    const FOUR: [Source; 4] = [Source::Links, Source::Addresses, Source::Neighbours, Source::Routes];
+    let brforward = seen.links.iter().filter(|link| seen.fdbs.iter().any(|fdb| fdb.bridge == link.index));
+    let brforward: Vec<String> = brforward.map(|bridge| format!("/sys/class/net/{}/brforward", bridge.name)).collect();
+    let mut field = vec![
+        contestant("links: bare loop", bare(&[LINKS])?),
+        contestant("links: darkport", ours(&[Source::Links], "/nonexistent")?),
+        contestant("addresses: bare loop", bare(&[ADDRESSES])?),
+        contestant("addresses: darkport", ours(&[Source::Addresses], "/sys")?),
+        contestant("neighbours: bare loop", bare(&[NEIGHBOURS])?),
+        contestant("neighbours: darkport", ours(&[Source::Neighbours], "/sys")?),
+        contestant("routes and rules: bare loop", bare(&[ROUTES[0], ROUTES[1], RULES[0], RULES[1]])?),
+        contestant("routes and rules: darkport", ours(&[Source::Routes], "/sys")?),
+        contestant(
+            "links, addresses, neighbours, routes: bare loop",
+            bare(&[LINKS, ADDRESSES, NEIGHBOURS, ROUTES[0], ROUTES[1], RULES[0], RULES[1]])?,
+        ),
+        contestant("links, addresses, neighbours, routes: darkport", ours(&FOUR, "/sys")?),
+        contestant("FDB: bare netlink dump", bare(&[FDB])?),
+        contestant("FDB: bare read of brforward", || {
+            for path in &brforward {
+                std::hint::black_box(std::fs::read(path)?);
+            }
+            Ok(())
+        }),
+        contestant("links and FDB by netlink: darkport", ours(&[Source::Links, Source::Fdb], "/nonexistent")?),
+        contestant("links and FDB by the quickest source: darkport", ours(&[Source::Links, Source::Fdb], "/sys")?),
+        contestant("whole inspection: six iproute2 commands", commands),
+        contestant("whole inspection: darkport", || {
+            let mut seen = Observation::default();
+            Inspector::open()?.observe(&mut seen);
+            std::hint::black_box(&seen);
+            Ok(())
+        }),
+    ];
+    for _ in 0..runs {
+        for contestant in &mut field {
+            let mut outcome = Ok(());
+            contestant.times.push(time(|| outcome = (contestant.run)()));
+            outcome?;
+        }
+    }
+    println!("| what | ms |\n|---|---|");
+    for contestant in &mut field {
+        println!("| {} | {:.2} |", contestant.name, median(&mut contestant.times).as_secs_f64() * 1e3);
+    }
+    let of = |name: &str| field.iter().find(|one| one.name == name).map_or(f64::NAN, |one| one.times[one.times.len() / 2].as_secs_f64());
+    let four = "links, addresses, neighbours, routes";
+    println!("\n{four}: {:.2} times the bare loop (limit 1.3)", of(&format!("{four}: darkport")) / of(&format!("{four}: bare loop")));
+    let whole = of("whole inspection: six iproute2 commands") / of("whole inspection: darkport");
+    println!("whole inspection: 1/{whole:.1} of the six iproute2 commands (limit 1/6)");
+    Ok(())
+}
