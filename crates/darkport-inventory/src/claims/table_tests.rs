@@ -143,6 +143,21 @@ fn fields_that_the_user_picked() {
 }
 
 #[test]
+fn rows_that_a_hand_has_changed_need_not_meet_the_border() {
+    let text = "
+    +--------------------------------------+------+---------+-----------------+
+    | ID                                   | Name | Status  | Networks        |
+    +--------------------------------------+------+---------+-----------------+
+    | 6a9f0c1e-0d6b-4a4e-9a27-2f7f4a1c0001 | web-with-a-long-name | ACTIVE | public=10.68.16.10 |
+    | 6a9f0c1e-0d6b-4a4e-9a27-2f7f4a1c0002 | db | SHUTOFF | public=10.68.16.11 |
+    +--------------------------------------+------+---------+-----------------+
+";
+    let parsed = parse_claims("l", text.as_bytes());
+    let rows: Vec<_> = parsed.claims.iter().map(|claim| (claim.name.as_deref(), claim.status.as_deref(), claim.addresses.len())).collect();
+    assert_eq!((rows, told(&parsed)), (vec![(Some("web-with-a-long-name"), Some("ACTIVE"), 1), (Some("db"), Some("SHUTOFF"), 1)], vec![]));
+}
+
+#[test]
 fn an_empty_list_is_no_error() {
     let text = "+----+------+\n| ID | Name |\n+----+------+\n+----+------+\n";
     assert_eq!(parse_claims("l", text.as_bytes()), ParsedClaims::default());
