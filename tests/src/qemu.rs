@@ -17,7 +17,7 @@ const BOOT_LIMIT: Duration = Duration::from_secs(12);
 const TCG_BOOT_LIMIT: Duration = Duration::from_secs(120);
 /// As root, unprivileged, without a disk or a network: all it has is its memory and a port to write lines to.
 const MACHINE: &[&str] = &["-M", "pc", "-smp", "2", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none"];
-const KERNEL_LINE: &str = "console=ttyS0 panic=-1 quiet nokaslr mitigations=off tsc=reliable no_timer_check net.ifnames=0 lsm= audit=0 \
+const KERNEL_LINE: &str = "console=ttyS0 panic=-1 loglevel=4 nokaslr mitigations=off tsc=reliable no_timer_check net.ifnames=0 lsm= audit=0 \
                            cryptomgr.notests i8042.noaux i8042.nokbd rdinit=/usr/lib/lab/lab";
 
 /// A running VM.

@@ -1,6 +1,6 @@
 //! The names under which this binary serves inside the lab.
 
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -35,14 +35,38 @@ pub(crate) fn blast(arguments: &[String]) -> Result<()> {
     socket.set_broadcast(true).doing(|| "allowing broadcast".into())?;
     let payload = vec![0x5a; size.min(65_507)];
     let start = Instant::now();
+    let targets = targets(address).ok_or_else(usage)?;
+    let mut next = targets.iter().cycle();
     let mut sent = 0.0;
     while start.elapsed().as_secs_f64() < seconds {
         while sent < start.elapsed().as_secs_f64() * rate {
             // Lost ones are the point of it.
-            let _ = socket.send_to(&payload, (address.as_str(), 9));
+            if let Some(target) = next.next() {
+                let _ = socket.send_to(&payload, (*target, 9));
+            }
             sent += 1.0;
         }
         std::thread::sleep(Duration::from_millis(2));
     }
     Ok(())
+}
+
+/// `10.0.0.1`, or `10.0.0.1-250` for all of them in turn.
+fn targets(text: &str) -> Option<Vec<Ipv4Addr>> {
+    let (first, last) = text.split_once('-').map_or((text, None), |(first, last)| (first, Some(last)));
+    let [a, b, c, d] = first.parse::<Ipv4Addr>().ok()?.octets();
+    let last: u8 = last.map_or(Ok(d), str::parse).ok()?;
+    Some((d..=last).map(|d| Ipv4Addr::new(a, b, c, d)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_of_addresses() {
+        assert_eq!(targets("10.0.0.7").unwrap(), [Ipv4Addr::new(10, 0, 0, 7)]);
+        assert_eq!(targets("10.0.0.7-9").unwrap().len(), 3);
+        assert!(targets("10.0.0.7-999").is_none());
+    }
 }

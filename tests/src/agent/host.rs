@@ -99,9 +99,12 @@ impl Host {
 
 /// Runs lines of `ip` or `bridge` or `tc` as one batch in the calling thread's network namespace.
 pub(super) fn batch(tool: &str, place: &str, lines: &str) -> Result<()> {
-    if lines.trim().is_empty() {
-        return Ok(());
-    }
+    // In pieces: `ip` keeps each namespace that a line names open until it ends.
+    let lines: Vec<_> = lines.lines().collect();
+    lines.chunks(400).try_for_each(|piece| piece_of_batch(tool, place, &piece.join("\n")))
+}
+
+fn piece_of_batch(tool: &str, place: &str, lines: &str) -> Result<()> {
     let doing = || format!("running a batch of {tool} on {place}");
     let mut child = Command::new(tool)
         .args(["-batch", "-"])

@@ -7,7 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::guest::{Pulse, ping_all};
@@ -123,6 +125,7 @@ fn find_truth(world: &World, run: &mut Run) {
 fn shell(command: &str) -> Result<()> {
     let mut child = sh(command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().doing(|| format!("starting `{command}`"))?;
     let (status, out, err) = finish(&mut child, COMMAND_LIMIT)?;
+    end_group(&mut child);
     match status {
         Some(0) => Ok(()),
         status => Err(LabError::Command {
@@ -150,10 +153,17 @@ impl Background {
 
 impl Drop for Background {
     fn drop(&mut self) {
-        if let Ok(pid) = i32::try_from(self.0.id()) {
-            let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL);
-        }
-        let _ = self.0.wait();
+        end_group(&mut self.0);
+    }
+}
+
+/// Ends a child's whole process group and reaps it: whatever the child left behind is ours now, since we are the first
+/// process, and a zombie in a host's process namespace would keep that host from ending.
+fn end_group(child: &mut Child) {
+    if let Ok(group) = i32::try_from(child.id()) {
+        let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+        let _ = child.wait();
+        while waitpid(Pid::from_raw(-group), None).is_ok() {}
     }
 }
 
