@@ -21,6 +21,8 @@ const GUESTS: u8 = 4;
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 68, 16, 1);
 pub(super) const BRIDGE: &str = "br1102";
 const VLAN: &str = "eth1.1102";
+/// The echo service's port (RFC 862).
+const ECHO: u16 = 7;
 /// UDP payload of a packet that fills an MTU of 1500.
 const FULL: usize = 1472;
 
@@ -90,6 +92,7 @@ impl Town {
         for (number, guest) in guests.iter().enumerate() {
             guest.ip(&format!("link set lo up\naddr add 10.68.16.{}/21 dev eth0\nlink set eth0 up\n", number + 4))?;
         }
+        echo(&labnet)?;
         let root = ground.scratch().join("virt1012");
         write_files(&root, uplink).map_err(|error| DemoError::System("write the demo's configuration", error))?;
         Ok(Self { root, uplink, _labnet: labnet, guests })
@@ -196,25 +199,41 @@ impl Drop for Traffic {
     }
 }
 
-/// Whether the gateway answers a full-size packet. Nobody listens on that port there, so that its kernel answers "port unreachable",
-/// which a connected socket is told as a refusal (RFC 1122, 4.1.3.3): a ping that needs no rights.
+/// Whether the gateway answers a full-size packet.
 fn answered(namespace: &Namespace) -> Result<bool, DemoError> {
     let ask = || -> io::Result<bool> {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-        socket.connect((GATEWAY, 9))?;
+        socket.connect((GATEWAY, ECHO))?;
         socket.set_read_timeout(Some(Duration::from_millis(60)))?;
         for _ in 0..5 {
             // An error of an earlier packet may be told here: only what `recv` says counts.
             let _ = socket.send(&[0; FULL]);
-            match socket.recv(&mut [0; 16]) {
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(true),
-                _ => thread::sleep(Duration::from_millis(10)),
+            if socket.recv(&mut [0; FULL]).is_ok() {
+                return Ok(true);
             }
+            thread::sleep(Duration::from_millis(10));
         }
         Ok(false)
     };
     // Without a route or with a link that is down the socket itself fails: that is no answer either.
     Ok(in_namespace(namespace, ask)?.unwrap_or(false))
+}
+
+/// Sends back whatever reaches the gateway, for as long as the process lives. (A ping would need raw sockets, and the kernel's own
+/// "port unreachable" is limited to one in a second.)
+fn echo(labnet: &Place) -> Result<(), DemoError> {
+    let socket = in_namespace(&labnet.namespace(), || UdpSocket::bind((Ipv4Addr::UNSPECIFIED, ECHO)))?;
+    let socket = socket.map_err(|error| DemoError::System("listen on the demo's gateway", error))?;
+    thread::spawn(move || {
+        let mut packet = [0; FULL];
+        loop {
+            // An error is about one packet: the next may do better.
+            if let Ok((length, from)) = socket.recv_from(&mut packet) {
+                let _ = socket.send_to(packet.get(..length).unwrap_or_default(), from);
+            }
+        }
+    });
+    Ok(())
 }
 
 /// Runs one `ip -batch`.
