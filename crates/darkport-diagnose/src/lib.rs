@@ -21,6 +21,7 @@ mod subject;
 mod testing;
 mod uplink;
 mod verdict;
+mod wiring;
 
 pub use check::Explanation;
 pub use verdict::diagnose;

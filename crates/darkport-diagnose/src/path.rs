@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use darkport_model::{Effect, Finding, Hop, HopKind, HopState, Path};
 
-use crate::scene::{Scene, kind_of_hop};
+use crate::scene::Scene;
 use crate::subject::{Attachment, Subject};
+use crate::uplink::Chain;
 
 /// What findings say of each place, so that a thousand paths need no thousand searches.
 pub(crate) struct Marks<'f>(HashMap<(HopKind, &'f str), HopState>);
@@ -49,11 +50,11 @@ fn path(scene: &Scene<'_>, subject: &Subject<'_>, nic: &Attachment<'_>, marks: &
             hops.push(Hop::new(HopKind::Gateway, address.prefix.address().to_string(), Some(bridge.index)));
         }
         // One way out is drawn: the one that a finding is about, else the first.
-        let drawn = segment.uplinks.iter().find(|chain| chain.all().any(|link| marks.of(kind_of_hop(link), &link.name) != HopState::Fine));
+        let drawn = segment.uplinks.iter().find(|chain| chain.all().any(|link| marks.of(Chain::hop(link), &link.name) != HopState::Fine));
         if let Some(chain) = drawn.or(segment.uplinks.first()) {
             hops.push(Hop::new(HopKind::UplinkPort, chain.port.name.clone(), Some(chain.port.index)));
             let devices = chain.devices.iter().filter(|_| chain.leads_to.is_none());
-            hops.extend(devices.map(|link| Hop::new(kind_of_hop(link), link.name.clone(), Some(link.index))));
+            hops.extend(devices.map(|link| Hop::new(Chain::hop(link), link.name.clone(), Some(link.index))));
             hops.extend(chain.slaves.iter().map(|link| Hop::new(HopKind::Nic, link.name.clone(), Some(link.index))));
         } else if let Some(wanted) = segment.wanted.as_ref().filter(|_| segment.addresses.is_empty()) {
             hops.push(Hop::new(HopKind::UplinkPort, wanted.name.clone(), wanted.link.map(|link| link.index)));

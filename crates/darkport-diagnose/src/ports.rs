@@ -2,7 +2,7 @@
 
 use darkport_model::{Link, LinkKind};
 
-use crate::scene::{Scene, is_bridge};
+use crate::wiring::Wiring;
 
 /// The side that a port of a bridge faces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,30 +14,30 @@ pub(crate) enum Role {
 }
 
 /// Tells a port's side: by the configuration's word, by the inventory's, by its kind, and last by its name, since a veth can be either.
-pub(crate) fn role(scene: &Scene<'_>, port: &Link) -> Role {
-    let inventory = &scene.seen.inventory;
+pub(crate) fn role(wiring: &Wiring<'_>, port: &Link) -> Role {
+    let inventory = &wiring.seen.inventory;
     if inventory.intents.iter().any(|intent| intent.uplink == port.name) {
         return Role::Uplink;
     }
     match port.kind {
         LinkKind::Tun { .. } => Role::Guest,
-        LinkKind::Veth => veth_role(scene, port),
+        LinkKind::Veth => veth_role(wiring, port),
         _ => Role::Uplink,
     }
 }
 
-fn veth_role(scene: &Scene<'_>, port: &Link) -> Role {
+fn veth_role(wiring: &Wiring<'_>, port: &Link) -> Role {
     let claimed = |link: &Link| {
-        let mut nics = scene.seen.inventory.instances.iter().flat_map(|instance| &instance.nics);
+        let mut nics = wiring.seen.inventory.instances.iter().flat_map(|instance| &instance.nics);
         nics.any(|nic| nic.tap.as_ref().is_some_and(|tap| tap.value == link.name))
     };
     if claimed(port) {
         return Role::Guest;
     }
-    let far_bridge = scene.lower(port).and_then(|far| scene.master(far)).filter(|master| is_bridge(master));
-    match (far_bridge, scene.master(port)) {
+    let far_bridge = wiring.lower(port).and_then(|far| wiring.bridge_of(far));
+    match (far_bridge, wiring.master(port)) {
         (Some(far), Some(near)) => {
-            let (near_out, far_out) = (leads_out(scene, near), leads_out(scene, far));
+            let (near_out, far_out) = (leads_out(wiring, near), leads_out(wiring, far));
             // Where neither bridge (or each) has a way out of its own, the names that Proxmox and neutron give decide.
             let up = if near_out == far_out { port.name.starts_with("fwln") || port.name.starts_with("qvb") } else { far_out };
             if up { Role::Uplink } else { Role::Guest }
@@ -48,8 +48,8 @@ fn veth_role(scene: &Scene<'_>, port: &Link) -> Role {
 }
 
 /// Whether a bridge has a port that can be nothing but an uplink.
-fn leads_out(scene: &Scene<'_>, bridge: &Link) -> bool {
-    scene.ports(bridge.index).iter().any(|port| !port.is_guest_facing() || (port.kind == LinkKind::Veth && is_nic_name(&port.name)))
+fn leads_out(wiring: &Wiring<'_>, bridge: &Link) -> bool {
+    wiring.ports(bridge.index).iter().any(|port| !port.is_guest_facing() || (port.kind == LinkKind::Veth && is_nic_name(&port.name)))
 }
 
 /// Names that the kernel, udev and bonding give to NICs (systemd.net-naming-scheme(7)); containers and labs have veths so named.

@@ -2,20 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 
-use darkport_model::{Address, Fact, FdbEntry, HopKind, IfIndex, Intent, Link, LinkKind, MacAddr, Observation, Port, Vid};
+use darkport_model::{Address, Fact, FdbEntry, IfIndex, Link, LinkKind, MacAddr, Observation, Port, Vid};
 
 use crate::ports::{Role, role};
 use crate::subject::{Attachment, Subject, subjects};
 use crate::uplink::{Chain, Wanted, chain, wanted};
+use crate::wiring::{Wiring, is_bridge};
 
 /// An observation with the lookups and relations that checks need. Everything borrows from the observation.
 pub(crate) struct Scene<'a> {
     pub(crate) seen: &'a Observation,
+    pub(crate) wiring: Wiring<'a>,
     pub(crate) subjects: Vec<Subject<'a>>,
     pub(crate) segments: Vec<Segment<'a>>,
-    by_index: HashMap<IfIndex, &'a Link>,
-    by_name: HashMap<&'a str, &'a Link>,
-    ports: HashMap<IfIndex, Vec<&'a Link>>,
     /// Forwarding entries of instances' own addresses, the only ones that any check asks for by address.
     fdb: HashMap<(IfIndex, MacAddr), Vec<&'a FdbEntry>>,
 }
@@ -37,44 +36,12 @@ pub(crate) struct Segment<'a> {
 
 impl<'a> Scene<'a> {
     pub(crate) fn new(seen: &'a Observation) -> Self {
-        let by_index = seen.links.iter().map(|link| (link.index, link)).collect::<HashMap<_, _>>();
-        let by_name = seen.links.iter().map(|link| (link.name.as_str(), link)).collect::<HashMap<_, _>>();
-        let mut ports: HashMap<IfIndex, Vec<&Link>> = HashMap::new();
-        for link in &seen.links {
-            if let Some(master) = link.master {
-                ports.entry(master).or_default().push(link);
-            }
-        }
-        let mut scene = Self { seen, subjects: Vec::new(), segments: Vec::new(), by_index, by_name, ports, fdb: HashMap::new() };
-        scene.subjects = subjects(&scene);
+        let wiring = Wiring::new(seen);
+        let subjects = subjects(&wiring);
+        let mut scene = Self { seen, wiring, subjects, segments: Vec::new(), fdb: HashMap::new() };
         scene.segments = scene.find_segments();
         scene.fdb = scene.find_own_entries();
         scene
-    }
-
-    pub(crate) fn link(&self, index: IfIndex) -> Option<&'a Link> {
-        self.by_index.get(&index).copied()
-    }
-
-    pub(crate) fn named(&self, name: &str) -> Option<&'a Link> {
-        self.by_name.get(name).copied()
-    }
-
-    pub(crate) fn master(&self, link: &Link) -> Option<&'a Link> {
-        self.link(link.master?)
-    }
-
-    pub(crate) fn ports(&self, master: IfIndex) -> &[&'a Link] {
-        self.ports.get(&master).map_or(&[], Vec::as_slice)
-    }
-
-    /// The device below, where it is in this namespace.
-    pub(crate) fn lower(&self, link: &Link) -> Option<&'a Link> {
-        if link.lower_elsewhere { None } else { self.link(link.lower?) }
-    }
-
-    pub(crate) fn intents(&self, bridge: &'a str) -> impl Iterator<Item = &'a Intent> {
-        self.seen.inventory.intents.iter().filter(move |intent| intent.bridge == bridge)
     }
 
     /// The forwarding entries of an instance's address on a bridge.
@@ -129,9 +96,10 @@ impl<'a> Scene<'a> {
     }
 
     fn next_bridge(&self, bridge: &Link) -> Option<&'a Link> {
-        self.ports(bridge.index).iter().find_map(|port| {
-            let far = (role(self, port) == Role::Uplink && port.kind == LinkKind::Veth).then(|| self.lower(port)).flatten()?;
-            self.master(far).filter(|master| is_bridge(master))
+        self.wiring.ports(bridge.index).iter().find_map(|port| {
+            let far =
+                (role(&self.wiring, port) == Role::Uplink && port.kind == LinkKind::Veth).then(|| self.wiring.lower(port)).flatten()?;
+            self.wiring.bridge_of(far)
         })
     }
 
@@ -155,13 +123,18 @@ impl<'a> Scene<'a> {
         order
             .into_iter()
             .map(|bridge| {
-                let uplinks: Vec<_> =
-                    self.ports(bridge.index).iter().filter(|port| role(self, port) == Role::Uplink).map(|port| chain(self, port)).collect();
-                let wanted = wanted(self, bridge);
+                let uplinks: Vec<_> = self
+                    .wiring
+                    .ports(bridge.index)
+                    .iter()
+                    .filter(|port| role(&self.wiring, port) == Role::Uplink)
+                    .map(|port| chain(&self.wiring, port))
+                    .collect();
+                let wanted = wanted(&self.wiring, bridge);
                 let detached = wanted.as_ref().and_then(|wanted| wanted.link).filter(|_| uplinks.is_empty());
                 Segment {
                     bridge,
-                    wanted_way: detached.map(|link| chain(self, link)),
+                    wanted_way: detached.map(|link| chain(&self.wiring, link)),
                     wanted,
                     uplinks,
                     addresses: self.seen.addresses.iter().filter(|address| address.link == bridge.index && is_routable(address)).collect(),
@@ -173,7 +146,7 @@ impl<'a> Scene<'a> {
 
     /// The bridges that an attachment's frames pass, or would if its tap were where it belongs.
     pub(crate) fn bridges_of(&self, nic: &Attachment<'a>) -> Vec<&'a Link> {
-        let wanted = nic.wanted_bridge.and_then(|fact| self.named(&fact.value)).filter(|link| is_bridge(link));
+        let wanted = nic.wanted_bridge.and_then(|fact| self.wiring.named(&fact.value)).filter(|link| is_bridge(link));
         let actual = nic.bridge.map(|bridge| self.bridges_from(bridge)).unwrap_or_default();
         match wanted {
             Some(wanted) if !actual.iter().any(|bridge| bridge.index == wanted.index) => self.bridges_from(wanted),
@@ -203,20 +176,6 @@ impl<'a> Segment<'a> {
     /// The port settings of its uplinks that frames can pass: up and forwarding.
     pub(crate) fn open_uplinks(&self) -> impl Iterator<Item = (&'a Link, &'a Port)> {
         self.uplinks.iter().filter_map(|chain| Some((chain.port, chain.port.port.as_ref()?)))
-    }
-}
-
-/// Whether a link is a bridge.
-pub(crate) fn is_bridge(link: &Link) -> bool {
-    matches!(link.kind, LinkKind::Bridge { .. })
-}
-
-/// What a device below a bridge port is on the path.
-pub(crate) fn kind_of_hop(link: &Link) -> HopKind {
-    match link.kind {
-        LinkKind::Vlan { .. } => HopKind::VlanDevice,
-        LinkKind::Bond { .. } => HopKind::Bond,
-        _ => HopKind::Nic,
     }
 }
 

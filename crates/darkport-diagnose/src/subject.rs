@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use darkport_model::{Carrier, Fact, FactSource, Instance, Link, LinkKind, MacAddr, Vid};
 
 use crate::ports::{Role, role};
-use crate::scene::{Scene, is_bridge};
+use crate::wiring::Wiring;
 
 /// An instance.
 pub(crate) struct Subject<'a> {
@@ -65,14 +65,14 @@ impl<'a> Attachment<'a> {
     }
 }
 
-pub(crate) fn subjects<'a>(scene: &Scene<'a>) -> Vec<Subject<'a>> {
-    let mut found: Vec<_> = scene.seen.inventory.instances.iter().map(|instance| known(scene, instance)).collect();
+pub(crate) fn subjects<'a>(wiring: &Wiring<'a>) -> Vec<Subject<'a>> {
+    let mut found: Vec<_> = wiring.seen.inventory.instances.iter().map(|instance| known(wiring, instance)).collect();
     let covered: HashSet<_> = found.iter().flat_map(|subject| &subject.nics).filter_map(|nic| nic.tap).map(|tap| tap.index).collect();
-    found.extend(scene.seen.links.iter().filter(|link| !covered.contains(&link.index)).filter_map(|link| unlisted(scene, link)));
+    found.extend(wiring.seen.links.iter().filter(|link| !covered.contains(&link.index)).filter_map(|link| unlisted(wiring, link)));
     found
 }
 
-fn known<'a>(scene: &Scene<'a>, instance: &'a Instance) -> Subject<'a> {
+fn known<'a>(wiring: &Wiring<'a>, instance: &'a Instance) -> Subject<'a> {
     let paused = instance.paused.as_ref().is_some_and(|fact| fact.value);
     let life = match instance.is_running() {
         Some(true) if !paused => Life::Runs,
@@ -80,13 +80,13 @@ fn known<'a>(scene: &Scene<'a>, instance: &'a Instance) -> Subject<'a> {
         None => Life::Unknown,
     };
     let nics = instance.nics.iter().map(|nic| {
-        let tap = nic.tap.as_ref().and_then(|fact| scene.named(&fact.value));
+        let tap = nic.tap.as_ref().and_then(|fact| wiring.named(&fact.value));
         Attachment {
             mac: nic.mac.as_ref().map(|fact| fact.value),
             tap_name: nic.tap.as_ref(),
             tap,
             wanted_bridge: nic.bridge.as_ref(),
-            bridge: tap.and_then(|tap| scene.master(tap)).filter(|master| is_bridge(master)),
+            bridge: tap.and_then(|tap| wiring.bridge_of(tap)),
             wanted_vid: nic.vid.as_ref(),
             wanted_mtu: nic.mtu.as_ref(),
             down_on_purpose: nic.link_down.as_ref().is_some_and(|fact| fact.value),
@@ -96,10 +96,10 @@ fn known<'a>(scene: &Scene<'a>, instance: &'a Instance) -> Subject<'a> {
 }
 
 /// A guest-facing bridge port that no inventory names stands for an instance of its own, called by the port's name.
-fn unlisted<'a>(scene: &Scene<'a>, link: &'a Link) -> Option<Subject<'a>> {
-    let bridge = scene.master(link).filter(|master| is_bridge(master))?;
-    let leads_to_a_bridge = scene.lower(link).is_some_and(|far| far.master.is_some() && link.kind == LinkKind::Veth);
-    if !link.is_guest_facing() || role(scene, link) != Role::Guest || leads_to_a_bridge {
+fn unlisted<'a>(wiring: &Wiring<'a>, link: &'a Link) -> Option<Subject<'a>> {
+    let bridge = wiring.bridge_of(link)?;
+    let leads_to_a_bridge = wiring.lower(link).is_some_and(|far| far.master.is_some() && link.kind == LinkKind::Veth);
+    if !link.is_guest_facing() || role(wiring, link) != Role::Guest || leads_to_a_bridge {
         return None;
     }
     // Nobody says that it ought to run: a port without a reader is somebody's leftover, not a dark instance.

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use darkport_model::{HopKind, Link, LinkKind, Vid};
 
 use crate::ports::is_nic_name;
-use crate::scene::{Scene, is_bridge, kind_of_hop};
+use crate::wiring::Wiring;
 
 /// The way from a bridge port down to the NICs.
 pub(crate) struct Chain<'a> {
@@ -36,24 +36,28 @@ impl<'a> Chain<'a> {
     }
 
     /// What one of its devices is on the path.
-    pub(crate) fn hop(link: &Link) -> HopKind {
-        kind_of_hop(link)
+    pub(crate) fn hop(device: &Link) -> HopKind {
+        match device.kind {
+            LinkKind::Vlan { .. } => HopKind::VlanDevice,
+            LinkKind::Bond { .. } => HopKind::Bond,
+            _ => HopKind::Nic,
+        }
     }
 }
 
-pub(crate) fn chain<'a>(scene: &Scene<'a>, port: &'a Link) -> Chain<'a> {
+pub(crate) fn chain<'a>(wiring: &Wiring<'a>, port: &'a Link) -> Chain<'a> {
     let mut devices = vec![port];
     // VLAN on VLAN on bond is the deepest that is seen; eight ends any ring.
-    while let Some(below) = devices.last().filter(|link| matches!(link.kind, LinkKind::Vlan { .. })).and_then(|link| scene.lower(link)) {
+    while let Some(below) = devices.last().filter(|link| matches!(link.kind, LinkKind::Vlan { .. })).and_then(|link| wiring.lower(link)) {
         if devices.len() >= 8 {
             break;
         }
         devices.push(below);
     }
     let bond = devices.last().filter(|link| matches!(link.kind, LinkKind::Bond { .. }));
-    let slaves = bond.map(|bond| scene.ports(bond.index).to_vec()).unwrap_or_default();
-    let far = (port.kind == LinkKind::Veth).then(|| scene.lower(port)).flatten();
-    let leads_to = far.and_then(|far| scene.master(far)).filter(|master| is_bridge(master));
+    let slaves = bond.map(|bond| wiring.ports(bond.index).to_vec()).unwrap_or_default();
+    let far = (port.kind == LinkKind::Veth).then(|| wiring.lower(port)).flatten();
+    let leads_to = far.and_then(|far| wiring.bridge_of(far));
     Chain { port, devices, slaves, leads_to }
 }
 
@@ -69,17 +73,17 @@ pub(crate) struct Wanted<'a> {
     pub(crate) sure: bool,
 }
 
-pub(crate) fn wanted<'a>(scene: &Scene<'a>, bridge: &'a Link) -> Option<Wanted<'a>> {
-    by_configuration(scene, bridge)
-        .or_else(|| by_number(scene, bridge))
-        .or_else(|| by_missing_number(scene, bridge))
-        .or_else(|| by_elimination(scene, bridge))
+pub(crate) fn wanted<'a>(wiring: &Wiring<'a>, bridge: &'a Link) -> Option<Wanted<'a>> {
+    by_configuration(wiring, bridge)
+        .or_else(|| by_number(wiring, bridge))
+        .or_else(|| by_missing_number(wiring, bridge))
+        .or_else(|| by_elimination(wiring, bridge))
 }
 
 /// The host's own configuration names it.
-fn by_configuration<'a>(scene: &Scene<'a>, bridge: &'a Link) -> Option<Wanted<'a>> {
-    let intents: Vec<_> = scene.intents(&bridge.name).collect();
-    let present = |name: &str| scene.named(name);
+fn by_configuration<'a>(wiring: &Wiring<'a>, bridge: &'a Link) -> Option<Wanted<'a>> {
+    let intents: Vec<_> = wiring.seen.inventory.intents.iter().filter(|intent| intent.bridge == bridge.name).collect();
+    let present = |name: &str| wiring.named(name);
     let intent = intents.iter().find(|intent| present(&intent.uplink).is_some()).or(intents.first())?;
     let (parent, vid) = split_name(&intent.uplink);
     Some(Wanted {
@@ -93,11 +97,11 @@ fn by_configuration<'a>(scene: &Scene<'a>, bridge: &'a Link) -> Option<Wanted<'a
 }
 
 /// The bridge is called after a VLAN (`br1102`) and a device of that VLAN is there.
-fn by_number<'a>(scene: &Scene<'a>, bridge: &'a Link) -> Option<Wanted<'a>> {
+fn by_number<'a>(wiring: &Wiring<'a>, bridge: &'a Link) -> Option<Wanted<'a>> {
     let vid = number_in_name(&bridge.name)?;
     let named_after =
         |link: &&Link| matches!(link.kind, LinkKind::Vlan { vid: has, .. } if has == vid) || split_name(&link.name).1 == Some(vid);
-    let link = scene.seen.links.iter().filter(|link| matches!(link.kind, LinkKind::Vlan { .. })).find(named_after)?;
+    let link = wiring.seen.links.iter().filter(|link| matches!(link.kind, LinkKind::Vlan { .. })).find(named_after)?;
     let (parent, _) = split_name(&link.name);
     Some(Wanted {
         name: link.name.clone(),
@@ -110,11 +114,11 @@ fn by_number<'a>(scene: &Scene<'a>, bridge: &'a Link) -> Option<Wanted<'a>> {
 }
 
 /// The bridge is called after a VLAN that no device carries, and there is a NIC that such a device could stand on.
-fn by_missing_number<'a>(scene: &Scene<'a>, bridge: &'a Link) -> Option<Wanted<'a>> {
+fn by_missing_number<'a>(wiring: &Wiring<'a>, bridge: &'a Link) -> Option<Wanted<'a>> {
     // nova-network calls its only, untagged bridge br100 (nova, flat_network_bridge): there the number names no VLAN.
-    let vid = number_in_name(&bridge.name).filter(|vid| vid.get() != 100 && !is_addressed(scene, bridge))?;
-    let parents = scene.seen.links.iter().filter(|link| matches!(link.kind, LinkKind::Vlan { .. })).filter_map(|link| scene.lower(link));
-    let parent = parents.chain(unused(scene)).find(|link| !matches!(link.kind, LinkKind::Vlan { .. }))?;
+    let vid = number_in_name(&bridge.name).filter(|vid| vid.get() != 100 && !is_addressed(wiring, bridge))?;
+    let parents = wiring.seen.links.iter().filter(|link| matches!(link.kind, LinkKind::Vlan { .. })).filter_map(|link| wiring.lower(link));
+    let parent = parents.chain(unused(wiring)).find(|link| !matches!(link.kind, LinkKind::Vlan { .. }))?;
     Some(Wanted {
         name: format!("{}.{vid}", parent.name),
         link: None,
@@ -126,9 +130,9 @@ fn by_missing_number<'a>(scene: &Scene<'a>, bridge: &'a Link) -> Option<Wanted<'
 }
 
 /// The only device that could be one: a NIC, VLAN or bond that nobody uses.
-fn by_elimination<'a>(scene: &Scene<'a>, bridge: &'a Link) -> Option<Wanted<'a>> {
-    let mut candidates = unused(scene);
-    let only = candidates.next().filter(|_| !is_addressed(scene, bridge))?;
+fn by_elimination<'a>(wiring: &Wiring<'a>, bridge: &'a Link) -> Option<Wanted<'a>> {
+    let mut candidates = unused(wiring);
+    let only = candidates.next().filter(|_| !is_addressed(wiring, bridge))?;
     if candidates.next().is_some() {
         return None;
     }
@@ -143,23 +147,23 @@ fn by_elimination<'a>(scene: &Scene<'a>, bridge: &'a Link) -> Option<Wanted<'a>>
     })
 }
 
-fn is_addressed(scene: &Scene<'_>, link: &Link) -> bool {
-    scene.seen.addresses.iter().any(|address| address.link == link.index && address.prefix.address().is_ipv4())
+fn is_addressed(wiring: &Wiring<'_>, link: &Link) -> bool {
+    wiring.seen.addresses.iter().any(|address| address.link == link.index && address.prefix.address().is_ipv4())
 }
 
 /// Devices that could be an uplink and that nothing uses: no master, no address, nothing on top.
-fn unused<'a>(scene: &Scene<'a>) -> impl Iterator<Item = &'a Link> {
+fn unused<'a>(wiring: &Wiring<'a>) -> impl Iterator<Item = &'a Link> {
     let device = |link: &&Link| {
         matches!(link.kind, LinkKind::Physical | LinkKind::Vlan { .. } | LinkKind::Bond { .. })
             || (link.kind == LinkKind::Veth && is_nic_name(&link.name))
     };
-    let carries = |link: &Link| scene.seen.links.iter().any(|other| other.lower == Some(link.index) && !other.lower_elsewhere);
-    scene
+    let carries = |link: &Link| wiring.seen.links.iter().any(|other| other.lower == Some(link.index) && !other.lower_elsewhere);
+    wiring
         .seen
         .links
         .iter()
         .filter(device)
-        .filter(move |link| link.master.is_none() && link.admin_up && !is_addressed(scene, link) && !carries(link))
+        .filter(move |link| link.master.is_none() && link.admin_up && !is_addressed(wiring, link) && !carries(link))
 }
 
 /// `eth1.1102` is VLAN 1102 on eth1, by the convention of vlan-interfaces(5) and vconfig(8); `vlan1102` names the VLAN only.

@@ -94,7 +94,7 @@ impl Instance {
     }
 }
 
-/// A network interface of an instance. Of each fact the most trusted source is kept; others that differ are kept too.
+/// A network interface of an instance. Of each fact the most trusted source's word is kept ([`FactSource`] in its order).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]

@@ -57,8 +57,9 @@ fn gateway(scene: &Scene<'_>, segment: &Segment<'_>) -> Vec<Finding> {
     let owned = scene.subjects.iter().flat_map(|subject| &subject.nics).any(|nic| nic.mac == Some(mac));
     let fdb = scene.seen.fdbs.iter().find(|fdb| fdb.bridge == segment.bridge.index);
     let wrong = fdb.into_iter().flat_map(|fdb| &fdb.entries).filter(|entry| entry.mac == mac && !owned);
-    let behind_guest =
-        wrong.filter(|entry| scene.link(entry.port).is_some_and(|port| port.is_guest_facing() && role(scene, port) == Role::Guest));
+    let behind_guest = wrong.filter(|entry| {
+        scene.wiring.link(entry.port).is_some_and(|port| port.is_guest_facing() && role(&scene.wiring, port) == Role::Guest)
+    });
     let whose = format!("{mac}, the gateway's address");
     behind_guest
         .filter(|_| !segment.uplinks.is_empty())
@@ -76,7 +77,7 @@ fn next_hop(scene: &Scene<'_>, bridge: &Link) -> Option<MacAddr> {
 
 fn finding(scene: &Scene<'_>, segment: &Segment<'_>, entry: &FdbEntry, whose: &str, instead: &str, affects: Vec<String>) -> Finding {
     let bridge = &segment.bridge.name;
-    let port = scene.link(entry.port).map_or_else(|| entry.port.to_string(), |port| port.name.clone());
+    let port = scene.wiring.link(entry.port).map_or_else(|| entry.port.to_string(), |port| port.name.clone());
     let fixed = matches!(entry.kind, FdbKind::Static | FdbKind::External | FdbKind::Local);
     let certainty = if fixed { Certainty::Proven } else { Certainty::Likely };
     let kind = match entry.kind {
@@ -109,7 +110,7 @@ fn finding(scene: &Scene<'_>, segment: &Segment<'_>, entry: &FdbEntry, whose: &s
     )
     .affecting(affects)
     .seen(format!("{} is {kind} on {port}; {instead}", entry.mac), "forwarding database");
-    if let Some(previous) = entry.previous_port.and_then(|port| scene.link(port)) {
+    if let Some(previous) = entry.previous_port.and_then(|port| scene.wiring.link(port)) {
         finding = finding.seen(format!("one window earlier it was on {}: it flaps", previous.name), "forwarding database, two looks");
     }
     finding.fixed_by(fix)

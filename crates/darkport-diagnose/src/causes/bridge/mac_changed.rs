@@ -44,11 +44,11 @@ fn changed(scene: &Scene<'_>, segment: &Segment<'_>) -> Option<Finding> {
     if bridge.mac_pinned == Some(true) {
         return None;
     }
-    let source = scene.ports(bridge.index).iter().find(|port| port.mac == Some(now) && port.is_guest_facing())?;
+    let source = scene.wiring.ports(bridge.index).iter().find(|port| port.mac == Some(now) && port.is_guest_facing())?;
     let former = former_address(scene, bridge, now)?;
     let name = &bridge.name;
     let gateway = segment.addresses.first().map(|address| address.prefix.address().to_string()).unwrap_or_default();
-    let owner = scene.ports(bridge.index).iter().find(|port| port.mac == Some(former));
+    let owner = scene.wiring.ports(bridge.index).iter().find(|port| port.mac == Some(former));
     let whose = owner.map(|port| format!(", that of {}", port.name)).unwrap_or_default();
     Some(
         Finding::new(

@@ -81,8 +81,11 @@ fn vlan_of(scene: &Scene<'_>, tap: &Link, nic: &Attachment<'_>) -> Result<Vid, O
 
 fn at_tap(scene: &Scene<'_>, tap: &Link, nic: &Attachment<'_>, missing: Option<Vid>, instance: &str) -> Finding {
     let name = &tap.name;
-    let mut siblings =
-        tap.master.into_iter().flat_map(|bridge| scene.ports(bridge)).filter(|port| port.index != tap.index && port.is_guest_facing());
+    let mut siblings = tap
+        .master
+        .into_iter()
+        .flat_map(|bridge| scene.wiring.ports(bridge))
+        .filter(|port| port.index != tap.index && port.is_guest_facing());
     let vid = missing.or_else(|| siblings.find_map(|port| scene.pvid(port.index)));
     let has = scene.pvid(tap.index).map_or_else(|| format!("{name} is in no VLAN"), |pvid| format!("the PVID of {name} is {pvid}"));
     let (summary, fix) = match vid {

@@ -28,7 +28,7 @@ fn check(scene: &Scene<'_>) -> Outcome {
     for subject in scene.running() {
         for nic in &subject.nics {
             let (Some(tap), Some(wanted)) = (nic.live_tap(), nic.wanted_bridge) else { continue };
-            let Some(bridge) = scene.master(tap) else { continue };
+            let Some(bridge) = scene.wiring.master(tap) else { continue };
             if scene.bridges_from(bridge).iter().any(|passed| passed.name == wanted.value) {
                 right += 1;
                 continue;

@@ -45,7 +45,7 @@ fn check(scene: &Scene<'_>) -> Outcome {
         .seen(format!("no interface is called {name}, and {bridge} has no uplink"), "netlink link dump")
         .seen(wanted.because.clone(), "configuration and names");
         if let Some(parent) = &wanted.parent {
-            let there = if scene.named(parent).is_some() { "is there" } else { "is not there either: renamed, or the card is gone" };
+            let there = if scene.wiring.named(parent).is_some() { "is there" } else { "is not there either: renamed, or the card is gone" };
             finding = finding.seen(format!("{parent}, the device below it, {there}"), "netlink link dump");
         }
         findings.push(finding.fixed_by(fix(scene, wanted, bridge)));
@@ -58,7 +58,7 @@ fn check(scene: &Scene<'_>) -> Outcome {
 
 fn fix(scene: &Scene<'_>, wanted: &Wanted<'_>, bridge: &str) -> Fix {
     let name = quoted(&wanted.name);
-    let parent = wanted.parent.as_ref().filter(|parent| scene.named(parent).is_some());
+    let parent = wanted.parent.as_ref().filter(|parent| scene.wiring.named(parent).is_some());
     let (Some(parent), Some(vid)) = (parent, wanted.vid) else {
         return Fix::advice(format!("find where {} went (ip -d link; dmesg; lspci), rename it back or bring its driver back", wanted.name));
     };

@@ -31,7 +31,7 @@ fn check(scene: &Scene<'_>) -> Outcome {
             continue;
         }
         let Some((wanted, uplink)) = segment.wanted.as_ref().and_then(|wanted| Some((wanted, wanted.link?))) else { continue };
-        let Some(other) = scene.master(uplink) else { continue };
+        let Some(other) = scene.wiring.master(uplink) else { continue };
         let (name, bridge) = (&uplink.name, &segment.bridge.name);
         findings.push(
             Finding::new(

@@ -66,7 +66,7 @@ fn finding(scene: &Scene<'_>, narrow: &Link, bridge: &str, widest: u32, names: V
     .affecting(names)
     .seen(format!("the MTU of {name} is {}", narrow.mtu), "netlink link dump")
     .seen(format!("the MTU of instances' taps is {widest}"), "netlink link dump");
-    let below = scene.lower(narrow).filter(|below| below.mtu < widest);
+    let below = scene.wiring.lower(narrow).filter(|below| below.mtu < widest);
     if let Some(below) = below {
         finding = finding.seen(format!("{} below it has {} too", below.name, below.mtu), "netlink link dump");
     }

@@ -49,7 +49,10 @@ fn check(scene: &Scene<'_>) -> Outcome {
             )
             .affecting(scene.names_on(segment))
             .seen(format!("{name} has no master"), "netlink link dump")
-            .seen(format!("{bridge} has {} ports and none is an uplink", scene.ports(segment.bridge.index).len()), "netlink link dump")
+            .seen(
+                format!("{bridge} has {} ports and none is an uplink", scene.wiring.ports(segment.bridge.index).len()),
+                "netlink link dump",
+            )
             .seen(wanted.because.clone(), "configuration and names")
             .fixed_by(command(
                 scene,

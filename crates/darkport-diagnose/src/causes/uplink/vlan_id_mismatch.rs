@@ -63,7 +63,7 @@ fn wanted(scene: &Scene<'_>, segment: &Segment<'_>, port: &Link) -> Option<(Vid,
 
 fn finding(scene: &Scene<'_>, segment: &Segment<'_>, port: &Link, has: Vid, should: Vid, because: &str, certainty: Certainty) -> Finding {
     let name = &port.name;
-    let below = scene.lower(port).map_or("NIC", |below| below.name.as_str());
+    let below = scene.wiring.lower(port).map_or("NIC", |below| below.name.as_str());
     let add = |vid: Vid| format!("ip link add link {} name {} type vlan id {vid}", quoted(below), quoted(name));
     let del = format!("ip link del {}", quoted(name));
     let join = format!("ip link set {} master {} up", quoted(name), quoted(&segment.bridge.name));
