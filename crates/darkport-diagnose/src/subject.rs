@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use darkport_model::{Carrier, Fact, FactSource, Instance, Link, LinkKind, MacAddr, Vid};
+use darkport_model::{Carrier, Fact, FactSource, Instance, Link, LinkKind, MacAddr, Observation, Source, Vid};
 
 use crate::ports::{Role, role};
 use crate::wiring::Wiring;
@@ -45,6 +45,14 @@ pub(crate) struct Attachment<'a> {
 impl<'a> Subject<'a> {
     pub(crate) fn runs(&self) -> bool {
         self.life == Life::Runs
+    }
+
+    /// The process that ought to run it, where libvirt names one that is not there (any more).
+    pub(crate) fn lost_process(&self, seen: &Observation) -> Option<u32> {
+        let pid = self.instance?.pid?;
+        let blind = seen.gaps_in(Source::Processes).next().is_some();
+        let alive = seen.host.processes.iter().any(|process| process.pid == pid);
+        (!blind && !alive).then_some(pid)
     }
 
     /// Its taps that exist and that nobody wants down.

@@ -2,7 +2,7 @@
 
 use darkport_model::{Certainty, Effect, Finding, Fix, HopKind, Source};
 
-use crate::check::{Definition, Explanation, Outcome};
+use crate::check::{Definition, Explanation, Outcome, quoted, step};
 use crate::scene::{Scene, cited};
 
 pub(crate) const CAUSE: Definition = Definition {
@@ -32,16 +32,27 @@ fn check(scene: &Scene<'_>) -> Outcome {
                 continue;
             };
             let summary = format!("{}, the tap of {}, is not on this host", wanted.value, subject.name);
-            findings.push(
-                Finding::new(CAUSE.explanation.code, HopKind::Tap, &wanted.value, Certainty::Proven, Effect::Dark, summary)
-                    .affecting(vec![subject.name.clone()])
-                    .seen(format!("{} runs with tap {}", subject.name, cited(wanted)), "inventory")
-                    .seen(format!("no interface is called {}", wanted.value), "netlink link dump")
-                    .fixed_by(Fix::advice(format!(
-                        "find where {} went (ip -d link; ip netns), rename it back, or detach and attach the interface with virsh",
-                        wanted.value
-                    ))),
+            let mut finding = Finding::new(CAUSE.explanation.code, HopKind::Tap, &wanted.value, Certainty::Proven, Effect::Dark, summary)
+                .affecting(vec![subject.name.clone()])
+                .seen(format!("{} runs with tap {}", subject.name, cited(wanted)), "inventory")
+                .seen(format!("no interface is called {}", wanted.value), "netlink link dump");
+            let advice = format!(
+                "find where {} went (ip -d link; ip netns) and rename it back, or detach and attach the interface with virsh",
+                wanted.value
             );
+            finding.fix = match subject.lost_process(scene.seen) {
+                Some(pid) => {
+                    finding = finding.seen(format!("process {pid} of {} is gone, and took the tap along", subject.name), "/proc");
+                    Fix::steps(vec![step(
+                        scene,
+                        format!("virsh start {}", quoted(&subject.name)),
+                        format!("starts {}", subject.name),
+                        None,
+                    )])
+                }
+                None => Fix::advice(advice),
+            };
+            findings.push(finding);
         }
     }
     if findings.is_empty() && present == 0 {
@@ -53,6 +64,15 @@ fn check(scene: &Scene<'_>) -> Outcome {
 #[cfg(test)]
 mod tests {
     use crate::testing::{diagnosed, nova_network, only};
+
+    #[test]
+    fn a_process_that_died_with_its_tap_is_started_again() {
+        let diagnosis = diagnosed(nova_network(2), |seen| {
+            seen.links.retain(|link| link.name != "vnet1");
+            seen.inventory.instances[1].pid = Some(4711);
+        });
+        assert_eq!(only(&diagnosis, "tap-missing").fix.steps[0].run, "virsh start instance-00000002");
+    }
 
     #[test]
     fn a_renamed_tap_is_named_with_its_instance() {

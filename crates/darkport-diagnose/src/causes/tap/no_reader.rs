@@ -45,10 +45,8 @@ fn check(scene: &Scene<'_>) -> Outcome {
             if queues == Some(0) {
                 finding = finding.seen(format!("{} has no queue attached", tap.name), "netlink link dump");
             }
-            if let Some(pid) = subject.instance.and_then(|instance| instance.pid) {
-                let alive = scene.seen.host.processes.iter().any(|process| process.pid == pid);
-                let fate = if alive { "runs, but not on this tap" } else { "is gone" };
-                finding = finding.seen(format!("process {pid} of {} {fate}", subject.name), "/proc");
+            if let Some(pid) = subject.lost_process(scene.seen) {
+                finding = finding.seen(format!("process {pid} of {} is gone", subject.name), "/proc");
             }
             let name = quoted(&subject.name);
             findings.push(finding.fixed_by(Fix::steps(vec![step(
