@@ -33,22 +33,39 @@ impl BareSocket {
     /// # Errors
     /// When the kernel refuses, or the socket fails.
     pub fn dump(&mut self, kind: u16, family: u8, length: u32) -> io::Result<usize> {
+        let mut received = 0;
+        self.each_datagram(kind, family, length, &[], |datagram| received += datagram.len())?;
+        Ok(received)
+    }
+
+    /// The same, but keeps what was received. `attributes` follow the header of the request.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or the socket fails.
+    pub fn record(&mut self, kind: u16, family: u8, length: u32, attributes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut received = Vec::new();
+        self.each_datagram(kind, family, length, attributes, |datagram| received.extend_from_slice(datagram))?;
+        Ok(received)
+    }
+
+    fn each_datagram(&mut self, kind: u16, family: u8, length: u32, attributes: &[u8], mut take: impl FnMut(&[u8])) -> io::Result<()> {
+        let header = 16 + length as usize;
         let mut request = Vec::new();
-        request.extend((16 + length).to_ne_bytes());
+        request.extend(u32::try_from(header + attributes.len()).map_err(io::Error::other)?.to_ne_bytes());
         request.extend(kind.to_ne_bytes());
         request.extend(0x301u16.to_ne_bytes());
         request.extend([0; 8]);
         request.push(family);
-        request.resize(16 + length as usize, 0);
+        request.resize(header, 0);
+        request.extend(attributes);
         self.socket.send(&request, 0)?;
-        let mut received = 0;
         loop {
             let there = self.socket.recv(&mut self.buffer.as_mut_slice(), 0)?;
-            received += there;
             let mut rest = self.buffer.get(..there).unwrap_or_default();
+            take(rest);
             while let Some([a, b, c, d, k0, k1, ..]) = rest.first_chunk::<16>() {
                 match u16::from_ne_bytes([*k0, *k1]) {
-                    NLMSG_DONE => return Ok(received),
+                    NLMSG_DONE => return Ok(()),
                     NLMSG_ERROR => return Err(io::Error::other("the kernel refused the dump")),
                     _ => rest = rest.get((u32::from_ne_bytes([*a, *b, *c, *d]) as usize).max(16).next_multiple_of(4)..).unwrap_or_default(),
                 }
