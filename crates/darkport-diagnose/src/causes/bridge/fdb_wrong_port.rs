@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 
-use darkport_model::{Certainty, Effect, FdbEntry, FdbKind, Finding, Fix, HopKind, Link, MacAddr, RouteKind, Source};
+use darkport_model::{
+    Certainty, Effect, FdbEntry, FdbKind, FdbSource, Finding, Fix, HopKind, IfIndex, Link, LinkKind, MacAddr, RouteKind, Source,
+};
 
-use crate::check::{Definition, Explanation, Outcome, command, quoted, step};
+use crate::check::{Definition, Explanation, Outcome, quoted, step};
 use crate::ports::{Role, role};
 use crate::scene::{Scene, Segment};
 
@@ -35,13 +37,13 @@ fn check(scene: &Scene<'_>) -> Outcome {
             let (Some(tap), Some(mac)) = (nic.live_tap().filter(|tap| tap.master == Some(segment.bridge.index)), nic.mac) else { continue };
             looked += 1;
             let entries = scene.entries(segment.bridge.index, mac);
-            if entries.iter().any(|entry| entry.port == tap.index) {
+            let wrong: Vec<&FdbEntry> =
+                entries.iter().copied().filter(|entry| entry.port != tap.index && entry.port != segment.bridge.index).collect();
+            if !wrong.iter().any(|entry| applies(scene, segment, tap, entry)) {
                 continue;
             }
-            for entry in entries.iter().filter(|entry| entry.port != segment.bridge.index) {
-                let whose = format!("{}, the address of {}", mac, subject.name);
-                findings.push(finding(scene, segment, entry, &whose, &format!("its tap is {}", tap.name), vec![subject.name.clone()]));
-            }
+            let whose = format!("{mac}, the address of {}", subject.name);
+            findings.extend(finding(scene, segment, &wrong, &whose, &format!("its tap is {}", tap.name), vec![subject.name.clone()]));
         }
         findings.extend(gateway(scene, segment));
     }
@@ -51,20 +53,29 @@ fn check(scene: &Scene<'_>) -> Outcome {
     Outcome::found_or(findings, || format!("no bridge has one of {looked} instances' addresses on another port than its tap"))
 }
 
+/// Whether the bridge asks this entry for a tap's frames: one for the tap's VLAN where it filters VLANs, one for none where it does not
+/// (linux, `net/bridge/br_input.c`, `br_handle_frame_finish`). `brforward` tells no VLAN.
+fn applies(scene: &Scene<'_>, segment: &Segment<'_>, tap: &Link, entry: &FdbEntry) -> bool {
+    match (&segment.bridge.kind, entry.vid) {
+        (LinkKind::Bridge { vlan_filtering: true, .. }, Some(vid)) => scene.pvid(tap.index).is_none_or(|pvid| pvid == vid),
+        (LinkKind::Bridge { vlan_filtering: true, .. }, None) => {
+            let fdb = scene.seen.fdbs.iter().find(|fdb| fdb.bridge == segment.bridge.index);
+            fdb.is_some_and(|fdb| fdb.source == FdbSource::Brforward)
+        }
+        (_, vid) => vid.is_none(),
+    }
+}
+
 /// The next hop that this host knows on a bridge is not behind an instance's tap, unless that instance owns the address.
-fn gateway(scene: &Scene<'_>, segment: &Segment<'_>) -> Vec<Finding> {
-    let Some(mac) = next_hop(scene, segment.bridge) else { return Vec::new() };
+fn gateway(scene: &Scene<'_>, segment: &Segment<'_>) -> Option<Finding> {
+    let mac = next_hop(scene, segment.bridge).filter(|_| !segment.uplinks.is_empty())?;
     let owned = scene.subjects.iter().flat_map(|subject| &subject.nics).any(|nic| nic.mac == Some(mac));
-    let fdb = scene.seen.fdbs.iter().find(|fdb| fdb.bridge == segment.bridge.index);
-    let wrong = fdb.into_iter().flat_map(|fdb| &fdb.entries).filter(|entry| entry.mac == mac && !owned);
-    let behind_guest = wrong.filter(|entry| {
-        scene.wiring.link(entry.port).is_some_and(|port| port.is_guest_facing() && role(&scene.wiring, port) == Role::Guest)
-    });
+    let guest_side = |port: &Link| port.is_guest_facing() && role(&scene.wiring, port) == Role::Guest;
+    let fdb = scene.seen.fdbs.iter().find(|fdb| fdb.bridge == segment.bridge.index && !owned)?;
+    let at_guests = |entry: &&FdbEntry| entry.mac == mac && scene.wiring.link(entry.port).is_some_and(guest_side);
+    let wrong: Vec<&FdbEntry> = fdb.entries.iter().filter(at_guests).collect();
     let whose = format!("{mac}, the gateway's address");
-    behind_guest
-        .filter(|_| !segment.uplinks.is_empty())
-        .map(|entry| finding(scene, segment, entry, &whose, "the gateway is beyond the uplink", scene.names_on(segment)))
-        .collect()
+    finding(scene, segment, &wrong, &whose, "the gateway is beyond the uplink", scene.names_on(segment))
 }
 
 fn next_hop(scene: &Scene<'_>, bridge: &Link) -> Option<MacAddr> {
@@ -75,45 +86,64 @@ fn next_hop(scene: &Scene<'_>, bridge: &Link) -> Option<MacAddr> {
     scene.seen.neighbours.iter().find(|neighbour| neighbour.link == bridge.index && neighbour.address == address)?.mac
 }
 
-fn finding(scene: &Scene<'_>, segment: &Segment<'_>, entry: &FdbEntry, whose: &str, instead: &str, affects: Vec<String>) -> Finding {
+/// One address whose entries (one for each VLAN) are all on a wrong port.
+fn finding(
+    scene: &Scene<'_>,
+    segment: &Segment<'_>,
+    wrong: &[&FdbEntry],
+    whose: &str,
+    instead: &str,
+    affects: Vec<String>,
+) -> Option<Finding> {
     let bridge = &segment.bridge.name;
-    let port = scene.wiring.link(entry.port).map_or_else(|| entry.port.to_string(), |port| port.name.clone());
-    let fixed = matches!(entry.kind, FdbKind::Static | FdbKind::External | FdbKind::Local);
-    let certainty = if fixed { Certainty::Proven } else { Certainty::Likely };
-    let kind = match entry.kind {
-        FdbKind::Learned => "learned",
-        FdbKind::External => "set from outside",
-        FdbKind::Local => "taken for an address of the host",
-        _ => "fixed",
-    };
-    let vlan = entry.vid.map(|vid| format!(" vlan {vid}")).unwrap_or_default();
-    let arguments = format!("{} dev {} master{vlan}", entry.mac, quoted(&port));
-    let undo = format!("bridge fdb replace {arguments} static");
-    let fix = if fixed {
-        command(scene, format!("bridge fdb del {arguments}"), format!("{bridge} forgets the entry and learns the right one"), undo)
-    } else {
-        Fix::steps(vec![step(
-            scene,
-            format!("bridge fdb del {arguments}"),
-            format!("{bridge} forgets the entry and learns the next one"),
-            None,
-        )])
-        .and(format!("find who sends with source {} through {port}: it comes back as long as they do", entry.mac))
-    };
+    let first = wrong.first()?;
+    let name_of = |port: IfIndex| scene.wiring.link(port).map_or_else(|| port.to_string(), |port| port.name.clone());
+    let is_fixed = |entry: &&&FdbEntry| entry.kind != FdbKind::Learned;
+    let port = name_of(wrong.iter().find(is_fixed).unwrap_or(first).port);
+    let fixed = wrong.iter().any(|entry| is_fixed(&entry));
     let mut finding = Finding::new(
         CAUSE.explanation.code,
         HopKind::Bridge,
         bridge,
-        certainty,
+        if fixed { Certainty::Proven } else { Certainty::Likely },
         Effect::Dark,
         format!("{bridge} sends frames for {whose}, out of {port}, but {instead}"),
     )
-    .affecting(affects)
-    .seen(format!("{} is {kind} on {port}; {instead}", entry.mac), "forwarding database");
-    if let Some(previous) = entry.previous_port.and_then(|port| scene.wiring.link(port)) {
-        finding = finding.seen(format!("one window earlier it was on {}: it flaps", previous.name), "forwarding database, two looks");
+    .affecting(affects);
+    let mut steps = Vec::new();
+    for entry in wrong {
+        let (at, kind) = (name_of(entry.port), kind_of(entry.kind));
+        let vlan = entry.vid.map(|vid| format!(" vlan {vid}")).unwrap_or_default();
+        finding = finding.seen(format!("{}{vlan} is {kind} on {at}; {instead}", entry.mac), "forwarding database");
+        if let Some(previous) = entry.previous_port {
+            finding =
+                finding.seen(format!("one window earlier it was on {}: it flaps", name_of(previous)), "forwarding database, two looks");
+        }
+        let arguments = format!("{} dev {} master{vlan}", entry.mac, quoted(&at));
+        let undo = (entry.kind != FdbKind::Learned).then(|| format!("bridge fdb replace {arguments} static"));
+        steps.push(step(
+            scene,
+            format!("bridge fdb del {arguments}"),
+            format!("{bridge} forgets the entry and learns the right one"),
+            undo,
+        ));
     }
-    finding.fixed_by(fix)
+    let fix = Fix::steps(steps);
+    let fix = if fixed {
+        fix
+    } else {
+        fix.and(format!("find who sends with source {} through {port}: it comes back as long as they do", first.mac))
+    };
+    Some(finding.fixed_by(fix))
+}
+
+fn kind_of(kind: FdbKind) -> &'static str {
+    match kind {
+        FdbKind::Learned => "learned",
+        FdbKind::External => "set from outside",
+        FdbKind::Local => "taken for an address of the host",
+        _ => "fixed",
+    }
 }
 
 #[cfg(test)]
@@ -127,6 +157,16 @@ mod tests {
         let cause = only(&diagnosis, "fdb-wrong-port");
         assert_eq!((cause.certainty, cause.explains.as_slice()), (Certainty::Proven, &["instance-00000002".to_owned()][..]));
         assert_eq!(cause.fix.steps[0].run, "bridge fdb del fa:16:3e:00:00:02 dev eth1.1102 master");
+    }
+
+    #[test]
+    fn an_entry_for_each_vlan_is_one_cause_with_a_step_each() {
+        let diagnosis = diagnosed(nova_network(3), |seen| {
+            learn(seen, 1, "eth1.1102", FdbKind::Static);
+            learn(seen, 1, "eth1.1102", FdbKind::Static);
+            seen.fdbs[0].entries[1].vid = Some(1.try_into().unwrap());
+        });
+        assert_eq!(only(&diagnosis, "fdb-wrong-port").fix.steps.len(), 2);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! `bridge-vlan-filter-missing`: a VLAN-aware bridge has no entry for the instances' VLAN on one side.
 
-use darkport_model::{Certainty, Effect, Finding, HopKind, Link, LinkKind, Source, Vid};
+use darkport_model::{Certainty, Effect, Finding, HopKind, IfIndex, Link, LinkKind, Source, Vid};
 
 use crate::check::{Definition, Explanation, Outcome, command, quoted};
-use crate::scene::Scene;
+use crate::scene::{Scene, Segment};
 use crate::subject::Attachment;
 
 pub(crate) const CAUSE: Definition = Definition {
@@ -36,9 +36,7 @@ fn check(scene: &Scene<'_>) -> Outcome {
             match vlan_of(scene, tap, nic) {
                 Err(missing) => findings.push(at_tap(scene, tap, nic, missing, &subject.name)),
                 Ok(vid) => {
-                    let ports = segment.uplinks.iter().map(|chain| chain.port.index).chain([segment.bridge.index]);
-                    let mut outside = ports.filter(|port| scene.vlans_of(*port).any(|vlan| vlan.holds(vid)));
-                    if !segment.uplinks.is_empty() && outside.next().is_none() {
+                    if !segment.uplinks.is_empty() && !leaves(scene, segment, vid) {
                         match lacking.iter_mut().find(|(lacks, _)| *lacks == vid) {
                             Some((_, names)) => names.push(subject.name.clone()),
                             None => lacking.push((vid, vec![subject.name.clone()])),
@@ -61,6 +59,15 @@ fn check(scene: &Scene<'_>) -> Outcome {
         };
     }
     Outcome::found_or(findings, || format!("every instance's VLAN is on its tap and on an uplink of {filtering} filtering bridges"))
+}
+
+/// Whether frames of a VLAN can leave the bridge: by an uplink, or to this host where it has an address in that VLAN.
+fn leaves(scene: &Scene<'_>, segment: &Segment<'_>, vid: Vid) -> bool {
+    let bridge = segment.bridge.index;
+    let member = |port: IfIndex| scene.vlans_of(port).any(|vlan| vlan.holds(vid));
+    let on_top = |link: &Link| link.lower == Some(bridge) && matches!(link.kind, LinkKind::Vlan { vid: has, .. } if has == vid);
+    let routed = !segment.addresses.is_empty() || scene.seen.links.iter().any(on_top);
+    segment.uplinks.iter().any(|chain| member(chain.port.index)) || (routed && member(bridge))
 }
 
 fn filters(bridge: &Link) -> bool {
@@ -150,6 +157,20 @@ mod tests {
         let cause = only(&diagnosis, "bridge-vlan-filter-missing");
         assert_eq!((cause.hop, cause.explains.len()), (HopKind::UplinkPort, 3));
         assert_eq!(cause.fix.steps[0].run, "bridge vlan add dev eth1 vid 1102");
+    }
+
+    #[test]
+    fn the_bridges_own_membership_is_no_way_out_without_an_address() {
+        let own = |seen: &mut crate::testing::Seen| {
+            let (bridge, uplink) = (seen.link_mut("vmbr0").index, seen.link_mut("eth1").index);
+            seen.port_vlans.retain(|vlan| vlan.port != uplink);
+            seen.port_vlans.push(darkport_model::PortVlan::new(bridge, 1102.try_into().unwrap(), false, false));
+        };
+        only(&diagnosed(vlan_aware(3), own), "bridge-vlan-filter-missing");
+        healthy(&diagnosed(vlan_aware(3), |seen| {
+            own(seen);
+            crate::testing::with_address(seen, "vmbr0", "10.0.0.1/24");
+        }));
     }
 
     #[test]
