@@ -121,7 +121,7 @@ pub(crate) struct DarkportBridge {
     pub(crate) json: bool,
 }
 
-fn namespace(text: &str) -> Result<Namespace, String> {
+pub(crate) fn namespace(text: &str) -> Result<Namespace, String> {
     if text.is_empty() {
         return Err("expected a path or a process number".into());
     }
@@ -131,7 +131,7 @@ fn namespace(text: &str) -> Result<Namespace, String> {
     Ok(Namespace::Path(text.into()))
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse::<f64>().ok().filter(|seconds| (0.0..=3600.0).contains(seconds));
     seconds.map(Duration::from_secs_f64).ok_or_else(|| "expected seconds from 0 to 3600, such as 2 or 0.5".into())
 }

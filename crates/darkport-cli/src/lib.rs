@@ -12,7 +12,9 @@ mod input;
 mod json;
 mod output;
 mod report;
+mod sweep;
 
 pub use app::darkport;
 pub use bridge::darkport_bridge;
 pub use report::{Style, render};
+pub use sweep::darkport_sweep;

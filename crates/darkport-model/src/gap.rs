@@ -86,6 +86,8 @@ pub enum Source {
     Intents,
     /// Host name, kernel version, boot time.
     Host,
+    /// Frames that darkport itself sends, and the answers.
+    Probes,
 }
 
 /// Why something could not be read.

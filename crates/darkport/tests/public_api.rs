@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use syn::{Attribute, Fields, ImplItem, Item, Visibility};
 
-const CRATES: [&str; 6] = ["darkport", "darkport-bridge", "darkport-diagnose", "darkport-host", "darkport-inventory", "darkport-model"];
+const CRATES: [&str; 7] =
+    ["darkport", "darkport-bridge", "darkport-diagnose", "darkport-host", "darkport-inventory", "darkport-model", "darkport-probe"];
 
 #[test]
 fn the_public_api_is_as_recorded() {

@@ -1,0 +1,60 @@
+//! Why a probe could not begin or had to stop.
+
+use std::io;
+
+use darkport_bridge::BridgeError;
+use darkport_model::IpPrefix;
+
+/// Why a probe gave no answer. What goes wrong in its course is a [`Gap`](darkport_model::Gap) in the report instead.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProbeError {
+    /// The namespace or its interfaces cannot be looked at.
+    #[error("failed to look at the interfaces")]
+    Look(#[from] BridgeError),
+    /// The interfaces could not be read.
+    #[error("failed to read the interfaces: {0}")]
+    Links(String),
+    /// There is no such interface.
+    #[error("there is no interface {0:?} here")]
+    NoDevice(String),
+    /// The interface is down, so that nothing can be sent.
+    #[error("the interface {0:?} is down")]
+    Down(String),
+    /// The interface is not an Ethernet one.
+    #[error("the interface {0:?} has no Ethernet address")]
+    NotEthernet(String),
+    /// There is nobody to ask for.
+    #[error("there are no addresses to ask for")]
+    NoTargets,
+    /// There are too many to ask for.
+    #[error("{found} addresses are more than the {most} that a sweep takes")]
+    TooMany {
+        /// How many there are.
+        found: usize,
+        /// How many are taken.
+        most: usize,
+    },
+    /// ARP and its kind know IPv4 only.
+    #[error("{0} is not an IPv4 prefix")]
+    NotIpv4(IpPrefix),
+    /// The packet socket could not be had.
+    #[error("failed to open a packet socket on {device:?}")]
+    Open {
+        /// The interface.
+        device: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl ProbeError {
+    /// Whether more rights would help (`CAP_NET_RAW`; `CAP_SYS_ADMIN` for another namespace).
+    pub fn needs_privilege(&self) -> bool {
+        match self {
+            Self::Look(error) => error.needs_privilege(),
+            Self::Open { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Probes: frames as an instance sends them, and what comes back.
+//!
+//! [`Sweep`] asks who has which address. Beneath it the parts stand alone: [`wire`] turns bytes into values and back, [`Machine`] is the
+//! sweep without a socket and without a clock, and [`PacketSocket`] moves many frames with one system call.
+//!
+//! Nothing here is asynchronous, prints, panics on any frame, makes an interface promiscuous, or fills a table of the kernel's. What
+//! could not be sent, heard or read is a [`Gap`](darkport_model::Gap).
+#![deny(unsafe_code)]
+#![allow(clippy::disallowed_methods, reason = "this crate observes")]
+
+mod error;
+mod socket;
+mod sweep;
+pub mod wire;
+
+pub use error::ProbeError;
+pub use socket::{Batch, Filter, PacketSocket, PacketType, Received, SocketOptions};
+pub use sweep::{
+    Ask, Counts, Holder, HolderSeen, HostState, Machine, Next, Outcome, Plan, Settings, State, Sweep, SweepFinding, SweepProgress,
+    SweepReport, SweepStats, SweptHost, Target, hosts,
+};

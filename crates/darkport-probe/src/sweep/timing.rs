@@ -1,0 +1,118 @@
+//! How long to wait and how often to try, from what was measured so far.
+
+use std::time::Duration;
+
+/// Before anything is measured: a guest on a busy host may take that long.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const SHORTEST_WAIT: Duration = Duration::from_millis(8);
+const LONGEST_WAIT: Duration = Duration::from_millis(500);
+/// No wait between two tries grows beyond that.
+const LONGEST_STEP: Duration = Duration::from_millis(200);
+/// Tries that no address gets more of.
+pub(super) const MOST_TRIES: u8 = 12;
+/// Live addresses that may be called silent in one sweep, on average.
+const MISSES: f64 = 1e-5;
+
+/// Smoothed round-trip times, as TCP keeps them (RFC 6298, 2), and how many questions stayed without an answer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Timing {
+    smoothed: Option<Duration>,
+    variation: Duration,
+    /// Addresses that answered, and the tries that they took.
+    answered: u32,
+    tries: u32,
+}
+
+impl Timing {
+    /// An address answered at its `tries`-th try; `rtt` where it is known which try was answered (Karn's rule).
+    pub(super) fn answer(&mut self, tries: u8, rtt: Option<Duration>) {
+        self.answered = self.answered.saturating_add(1);
+        self.tries = self.tries.saturating_add(tries.into());
+        let Some(rtt) = rtt else { return };
+        match self.smoothed {
+            None => (self.smoothed, self.variation) = (Some(rtt), rtt / 2),
+            Some(smoothed) => {
+                self.variation = (self.variation * 3 + smoothed.abs_diff(rtt)) / 4;
+                self.smoothed = Some((smoothed * 7 + rtt) / 8);
+            }
+        }
+    }
+
+    /// The smoothed round-trip time.
+    pub(super) fn rtt(&self) -> Option<Duration> {
+        self.smoothed
+    }
+
+    /// The share of tries without an answer among addresses that did answer.
+    pub(super) fn loss(&self) -> Option<f64> {
+        (self.answered > 0).then(|| 1.0 - f64::from(self.answered) / f64::from(self.tries.max(1)))
+    }
+
+    /// How long to wait for the answer to a first try.
+    pub(super) fn wait(&self) -> Duration {
+        self.smoothed.map_or(FIRST_WAIT, |smoothed| (smoothed + self.variation * 4).clamp(SHORTEST_WAIT, LONGEST_WAIT))
+    }
+
+    /// How long to wait after the `tries`-th try: longer each time, and for an expected address twice as long each time.
+    pub(super) fn step(&self, tries: u8, expected: bool) -> Duration {
+        let growth: f64 = if expected { 2.0 } else { 1.2 };
+        let wait = self.wait();
+        wait.mul_f64(growth.powi(i32::from(tries.clamp(1, MOST_TRIES)) - 1)).min(LONGEST_STEP.max(wait))
+    }
+
+    /// How many tries it takes until silence means something: so many that of all live addresses hardly ever one is missed with the
+    /// loss measured so far, `least` at least.
+    pub(super) fn needed(&self, least: u8) -> u8 {
+        if self.answered == 0 {
+            return least;
+        }
+        // Laplace's rule: few answers say little about the loss.
+        let loss = (f64::from(self.tries - self.answered.min(self.tries)) + 1.0) / (f64::from(self.tries) + 2.0);
+        let mut missed = f64::from(self.answered);
+        let mut needed = 0;
+        while missed > MISSES && needed < MOST_TRIES {
+            missed *= loss;
+            needed += 1;
+        }
+        needed.max(least)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_an_answer_it_is_patient() {
+        let timing = Timing::default();
+        assert_eq!((timing.wait(), timing.needed(6), timing.loss()), (FIRST_WAIT, 6, None));
+        let all: Duration = (1..=6).map(|tries| timing.step(tries, false)).sum();
+        assert!(all > Duration::from_millis(900), "{all:?}");
+    }
+
+    #[test]
+    fn it_waits_as_long_as_answers_take() {
+        let mut timing = Timing::default();
+        (0..100).for_each(|_| timing.answer(1, Some(Duration::from_micros(300))));
+        assert_eq!(timing.wait(), SHORTEST_WAIT);
+        (0..100).for_each(|n| timing.answer(1, Some(Duration::from_millis(40 + n % 20))));
+        assert!((60..150).contains(&timing.wait().as_millis()), "{:?}", timing.wait());
+        timing.answer(1, Some(Duration::from_secs(90)));
+        assert_eq!(timing.wait(), LONGEST_WAIT);
+    }
+
+    #[test]
+    fn the_more_gets_lost_the_more_often_it_tries() {
+        let with_loss = |every: u32| {
+            let mut timing = Timing::default();
+            (1..=1500).for_each(|n| timing.answer(if n % every == 0 { 2 } else { 1 }, None));
+            timing.needed(6)
+        };
+        assert_eq!(with_loss(u32::MAX), 6);
+        assert!((8..=10).contains(&with_loss(10)), "{}", with_loss(10));
+        assert_eq!(with_loss(1), MOST_TRIES);
+        let mut one = Timing::default();
+        one.answer(1, None);
+        assert!(one.needed(6) > 6, "one answer says little");
+    }
+}
