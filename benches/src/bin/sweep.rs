@@ -29,8 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let usage = "usage: sweep-figures RUNS TRUTH NAME=COMMAND…";
     let runs: usize = args.next().ok_or(usage)?.parse()?;
-    let truth: BTreeSet<Ipv4Addr> =
-        fs::read_to_string(args.next().ok_or(usage)?)?.lines().filter_map(|line| line.parse().ok()).collect();
+    let truth: BTreeSet<Ipv4Addr> = fs::read_to_string(args.next().ok_or(usage)?)?.lines().filter_map(|line| line.parse().ok()).collect();
     let mut runners: Vec<Runner> = args.filter_map(|text| runner(&text)).collect();
     for round in 0..runs {
         for runner in runners.iter_mut().filter(|runner| round % runner.every == 0) {

@@ -101,7 +101,9 @@ fn play(machine: &mut Machine, net: &mut Net, mut disturb: impl FnMut(u64, &mut 
     let mut number = 0;
     for _ in 0..2_000_000 {
         let mut next = machine.poll(Duration::from_micros(now), None, &mut asks);
-        while let Some(((at, key), bytes)) = on_the_way.first_key_value().filter(|((at, _), _)| *at <= now).map(|(key, bytes)| (*key, bytes.clone())) {
+        while let Some(((at, key), bytes)) =
+            on_the_way.first_key_value().filter(|((at, _), _)| *at <= now).map(|(key, bytes)| (*key, bytes.clone()))
+        {
             on_the_way.remove(&(at, key));
             next = machine.poll(Duration::from_micros(now), Some(Received::new(&bytes, Duration::from_micros(at))), &mut asks);
         }
@@ -185,7 +187,8 @@ proptest! {
 
 #[test]
 fn one_who_answers_for_every_address_is_one_holder_of_each() {
-    let all: BTreeMap<_, _> = (1..=200).map(|index| (address(index), if index <= 50 { vec![mac(index), mac(999)] } else { vec![mac(999)] })).collect();
+    let all: BTreeMap<_, _> =
+        (1..=200).map(|index| (address(index), if index <= 50 { vec![mac(index), mac(999)] } else { vec![mac(999)] })).collect();
     let mut net = Net::of(all);
     let mut machine = Machine::new(plan(200, false));
     play(&mut machine, &mut net, |_, _| ());
@@ -225,13 +228,19 @@ fn what_is_replayed_forged_or_for_another_counts_for_nothing() {
     play(&mut machine, &mut net, |now, machine| {
         let mut frames: Vec<Vec<u8>> = Vec::new();
         for arp in &arps {
-            arp.encode({ frames.push(Vec::new()); frames.last_mut().unwrap() });
+            arp.encode({
+                frames.push(Vec::new());
+                frames.last_mut().unwrap()
+            });
         }
         // An answer to the echo of an earlier sweep, sent again.
         let mut asked = Vec::new();
         earlier.encode(&Ask::Echo { target: address(3), to: mac(3), from: "10.68.31.254".parse().unwrap(), sequence: 1 }, &mut asked);
         let Message::Ipv4(packet) = Frame::decode(&asked, None).unwrap().message else { panic!("an echo is IPv4") };
-        Frame::new(ME, mac(3), None, Message::Ipv4(packet.reply())).encode({ frames.push(Vec::new()); frames.last_mut().unwrap() });
+        Frame::new(ME, mac(3), None, Message::Ipv4(packet.reply())).encode({
+            frames.push(Vec::new());
+            frames.last_mut().unwrap()
+        });
         for bytes in frames {
             let time = Duration::from_micros(now);
             machine.poll(time, Some(Received::new(&bytes, time)), &mut Vec::new());

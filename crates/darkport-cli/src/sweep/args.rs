@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Args, Parser};
 use darkport::Namespace;
 use darkport::model::{IpPrefix, Vid};
 
@@ -25,7 +25,7 @@ Exit codes, as for a Nagios plugin (with -w and -c: as these say):
 /// Asks by ARP, and with --icmp by echo too, who answers for which address.
 ///
 /// Without TARGET it asks for the instances of this host, as far as their addresses are known. It sends frames, 50,000 a second at
-/// most, and changes nothing: neither an interface nor the kernel's neighbour table. Needs root (CAP_NET_RAW).
+/// most, and changes nothing: neither an interface nor the kernel's neighbour table. Needs root (`CAP_NET_RAW`).
 #[derive(Debug, Parser)]
 #[command(name = "darkport-sweep", version, after_help = AFTER)]
 pub(crate) struct DarkportSweep {
@@ -81,6 +81,13 @@ pub(crate) struct DarkportSweep {
     #[arg(long, short, value_name = "PERCENT", value_parser = percent)]
     pub(super) critical: Option<f64>,
 
+    #[command(flatten)]
+    pub(super) output: Output,
+}
+
+/// How to tell it.
+#[derive(Debug, Args)]
+pub(crate) struct Output {
     /// Print one line for Nagios, with perfdata.
     #[arg(long, conflicts_with = "json")]
     pub(super) nagios: bool,

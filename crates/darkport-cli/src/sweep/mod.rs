@@ -50,12 +50,12 @@ fn run(args: &DarkportSweep) -> io::Result<ExitCode> {
         }
     }
     let verdict = verdict::judge(&answer, args.warning, args.critical);
-    if args.json {
+    if args.output.json {
         output::print(&lines(&answer)?)?;
-    } else if args.nagios {
+    } else if args.output.nagios {
         output::print(&verdict::nagios(&answer, &verdict, args.warning, args.critical))?;
     } else {
-        output::print(&text::table(&answer, &verdict, args.verbose))?;
+        output::print(&text::table(&answer, &verdict, args.output.verbose))?;
     }
     Ok(verdict.code)
 }
@@ -76,7 +76,8 @@ fn plan(args: &DarkportSweep, gaps: &mut Vec<Gap>) -> Result<Vec<(String, Vec<Ta
             let (by_bridge, unknown) = targets::instances(&seen);
             gaps.extend(seen.gaps.into_iter().filter(|gap| gap.source == Source::Instances && gap.reason != GapReason::NotAsked));
             if unknown > 0 {
-                let why = format!("of {unknown} interfaces of instances neither file nor list tells address and bridge: they are not asked for");
+                let why =
+                    format!("of {unknown} interfaces of instances neither file nor list tells address and bridge: they are not asked for");
                 gaps.push(Gap::new(Source::Instances, "addresses", GapReason::Absent, why));
             }
             let wanted = by_bridge.into_iter().filter(|(bridge, _)| device.as_ref().is_none_or(|device| device == bridge));

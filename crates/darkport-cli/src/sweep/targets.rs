@@ -49,16 +49,19 @@ pub(super) fn instances(seen: &Observation) -> (BTreeMap<String, Vec<Target>>, u
     let (mut by_bridge, mut unknown) = (BTreeMap::<String, Vec<Target>>::new(), 0);
     for instance in seen.inventory.instances.iter().filter(|instance| instance.is_running() != Some(false)) {
         for nic in &instance.nics {
-            let bridge = nic.tap.as_ref().and_then(|tap| master(seen, &tap.value)).or(nic.bridge.as_ref().map(|bridge| bridge.value.clone()));
+            let bridge =
+                nic.tap.as_ref().and_then(|tap| master(seen, &tap.value)).or(nic.bridge.as_ref().map(|bridge| bridge.value.clone()));
             let own: Vec<IpAddr> = nic.addresses.iter().map(|address| address.value).collect();
             // The control plane does not say which interface an address is on: with one interface it need not.
             let claimed = if own.is_empty() && instance.nics.len() == 1 { claimed(seen, instance) } else { Vec::new() };
-            let addresses: Vec<_> = own.into_iter().chain(claimed).filter_map(|address| if let IpAddr::V4(v4) = address { Some(v4) } else { None }).collect();
+            let addresses: Vec<_> =
+                own.into_iter().chain(claimed).filter_map(|address| if let IpAddr::V4(v4) = address { Some(v4) } else { None }).collect();
             let (Some(bridge), false) = (bridge, addresses.is_empty()) else {
                 unknown += 1;
                 continue;
             };
-            let silent = nic.link_down.as_ref().is_some_and(|down| down.value) || instance.paused.as_ref().is_some_and(|paused| paused.value);
+            let silent =
+                nic.link_down.as_ref().is_some_and(|down| down.value) || instance.paused.as_ref().is_some_and(|paused| paused.value);
             by_bridge.entry(bridge).or_default().extend(addresses.into_iter().map(|address| {
                 let mut target = Target::new(address).name(bounded(&instance.name, 64));
                 // Nobody expects a word from a guest that is paused or unplugged.

@@ -6,8 +6,8 @@ use std::net::Ipv4Addr;
 use darkport::model::{bounded, printable};
 use darkport::probe::{HolderSeen, HostState, SweepFinding, SweepReport, SweptHost};
 
-use super::verdict::{Verdict, gaps};
 use super::Answer;
+use super::verdict::{Verdict, gaps};
 
 /// A line for each address that answers or ought to, the findings, what could not be told, and the sum.
 pub(super) fn table(answer: &Answer, verdict: &Verdict, verbose: bool) -> String {
@@ -63,7 +63,9 @@ fn one(text: &mut String, sweep: &SweepReport, verbose: bool) {
 fn finding(text: &mut String, found: &SweepFinding) {
     let _ = match found {
         SweepFinding::DuplicateAddress { address, holders } => writeln!(text, "FOUND  {address} is held by {}", all(holders)),
-        SweepFinding::OwnAddressTaken { address, holders } => writeln!(text, "FOUND  {address}, this host's own, is held by {} too", all(holders)),
+        SweepFinding::OwnAddressTaken { address, holders } => {
+            writeln!(text, "FOUND  {address}, this host's own, is held by {} too", all(holders))
+        }
         SweepFinding::UnexpectedMac { address, name, expected, holders } => {
             let whose = name.as_deref().map_or_else(String::new, |name| format!(" of {}", shown(name, 40)));
             writeln!(text, "FOUND  {address}{whose} ought to be {expected}, and is held by {}", all(holders))

@@ -12,3 +12,4 @@ mod demo;
 mod live;
 mod offline;
 mod run;
+mod sweep;

@@ -21,6 +21,7 @@ pub(crate) fn command(program: &str) -> Command {
     let path = match program {
         "darkport" => env!("CARGO_BIN_EXE_darkport"),
         "darkport-bridge" => env!("CARGO_BIN_EXE_darkport-bridge"),
+        "darkport-sweep" => env!("CARGO_BIN_EXE_darkport-sweep"),
         other => panic!("no binary is called {other}"),
     };
     let mut command = Command::new(path);

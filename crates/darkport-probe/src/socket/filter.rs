@@ -118,7 +118,8 @@ mod tests {
     /// What the kernel does with a program (linux, `Documentation/networking/filter.rst`); a load beyond the frame ends it with 0.
     fn passes(program: &[Instruction], frame: &[u8], packet_type: u32) -> bool {
         let (mut a, mut x, mut at) = (0u32, 0usize, 0usize);
-        let load = |from: usize, bytes: usize| frame.get(from..from + bytes).map(|b| b.iter().fold(0u32, |sum, b| sum << 8 | u32::from(*b)));
+        let load =
+            |from: usize, bytes: usize| frame.get(from..from + bytes).map(|b| b.iter().fold(0u32, |sum, b| sum << 8 | u32::from(*b)));
         loop {
             let (operation, yes, no, k) = program[at];
             at += 1;

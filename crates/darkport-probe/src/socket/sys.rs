@@ -77,7 +77,7 @@ pub(super) fn wait(fd: &OwnedFd, timeout: Duration) -> io::Result<bool> {
     let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     let time = libc::timespec {
         tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
-        tv_nsec: libc::c_long::try_from(timeout.subsec_nanos()).unwrap_or_default(),
+        tv_nsec: i32::try_from(timeout.subsec_nanos()).unwrap_or_default().into(),
     };
     // SAFETY: one live `pollfd`, as the count says; `time` is live and only read; no signal mask is given.
     let result = unsafe { libc::ppoll(&raw mut poll, 1, &raw const time, ptr::null()) };
@@ -201,9 +201,8 @@ pub(super) fn drops(fd: &OwnedFd) -> io::Result<u32> {
     let mut stats = [0u32; 2];
     let mut length = length_of::<[u32; 2]>();
     // SAFETY: the pointer is to two live `u32`s, which is what `length` says; the kernel writes no more than that.
-    let result = unsafe {
-        libc::getsockopt(fd.as_raw_fd(), libc::SOL_PACKET, libc::PACKET_STATISTICS, stats.as_mut_ptr().cast(), &raw mut length)
-    };
+    let result =
+        unsafe { libc::getsockopt(fd.as_raw_fd(), libc::SOL_PACKET, libc::PACKET_STATISTICS, stats.as_mut_ptr().cast(), &raw mut length) };
     check(result)?;
     let [_, dropped] = stats;
     Ok(dropped)

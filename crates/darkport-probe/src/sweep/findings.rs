@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use darkport_model::{Fdb, IfIndex, Link, LinkKind, MacAddr};
 
-use super::machine::{Holder, Machine, Outcome, State};
+use super::machine::Machine;
 use super::plan::Target;
 use super::report::{HolderSeen, HostState, SweepFinding, SweptHost};
+use super::state::{Holder, Outcome, State};
 
 /// A host with more addresses than this on one interface is worth a look.
 const MANY: usize = 16;
@@ -134,11 +135,14 @@ mod tests {
         own.state = HostState::Own;
         let hosts = [host(1, &[MAC, OTHER]), host(2, &[OTHER]), own];
         let found = findings(&hosts, [None, Some(MAC), None].into_iter());
-        assert!(matches!(&found[..], [
+        assert!(
+            matches!(&found[..], [
             SweepFinding::DuplicateAddress { holders, .. },
             SweepFinding::UnexpectedMac { expected: MAC, .. },
             SweepFinding::OwnAddressTaken { .. },
-        ] if holders.len() == 2), "{found:?}");
+        ] if holders.len() == 2),
+            "{found:?}"
+        );
         let hosts: Vec<_> = (1..=17).map(|last| host(last, &[MAC])).collect();
         let found = findings(&hosts, hosts.iter().map(|_| None));
         assert!(matches!(&found[..], [SweepFinding::OneForMany { count: 17, .. }]), "{found:?}");

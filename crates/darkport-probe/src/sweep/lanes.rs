@@ -40,9 +40,8 @@ pub(super) struct Lanes(Vec<Lane>);
 impl Lanes {
     pub(super) fn new() -> Self {
         let kinds = [(Stage::Arp, true), (Stage::Echo, true), (Stage::Arp, false), (Stage::Echo, false)];
-        let lanes = (1..=MOST_TRIES).flat_map(|tries| {
-            kinds.map(|(stage, expected)| Lane { stage, expected, tries, queue: VecDeque::new() })
-        });
+        let lanes =
+            (1..=MOST_TRIES).flat_map(|tries| kinds.map(|(stage, expected)| Lane { stage, expected, tries, queue: VecDeque::new() }));
         Self(lanes.collect())
     }
 

@@ -6,9 +6,11 @@ mod machine;
 mod plan;
 mod report;
 mod run;
+mod state;
 mod timing;
 
-pub use machine::{Ask, Counts, Holder, Machine, Next, Outcome, State};
+pub use machine::Machine;
 pub use plan::{Plan, Settings, Target, hosts};
 pub use report::{HolderSeen, HostState, SweepFinding, SweepReport, SweepStats, SweptHost};
 pub use run::{Sweep, SweepProgress};
+pub use state::{Ask, Counts, Holder, Next, Outcome, State};

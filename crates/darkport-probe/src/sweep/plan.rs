@@ -88,14 +88,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            rate: 50_000,
-            tries: 6,
-            deadline: Duration::from_secs(30),
-            patience: Duration::from_secs(1),
-            icmp: false,
-            direct: false,
-        }
+        Self { rate: 50_000, tries: 6, deadline: Duration::from_secs(30), patience: Duration::from_secs(1), icmp: false, direct: false }
     }
 }
 
@@ -179,7 +172,8 @@ mod tests {
     fn what_several_know_of_an_address_comes_together() {
         let address = Ipv4Addr::new(10, 0, 0, 9);
         let mac = MacAddr([2, 0, 0, 0, 0, 9]);
-        let plan = Plan::new(mac, vec![Target::new(address), Target::expected(address).mac(mac).name("web"), Target::new(Ipv4Addr::LOCALHOST)]);
+        let plan =
+            Plan::new(mac, vec![Target::new(address), Target::expected(address).mac(mac).name("web"), Target::new(Ipv4Addr::LOCALHOST)]);
         let targets = plan.unwrap().targets;
         assert_eq!(targets, [Target::expected(address).mac(mac).name("web"), Target::new(Ipv4Addr::LOCALHOST)]);
         assert!(Plan::new(mac, Vec::new()).is_err());

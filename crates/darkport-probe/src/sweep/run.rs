@@ -9,9 +9,10 @@ use darkport_bridge::{Inspector, Namespace, in_namespace};
 use darkport_model::{Gap, GapReason, IpPrefix, Link, MacAddr, Observation, Source, Vid};
 
 use super::findings::{self, Ports};
-use super::machine::{Machine, Next};
+use super::machine::Machine;
 use super::plan::{Plan, Settings, Target};
 use super::report::{SweepReport, SweepStats};
+use super::state::Next;
 use crate::error::ProbeError;
 use crate::socket::{Batch, Filter, PacketSocket, SocketOptions};
 
@@ -165,7 +166,12 @@ impl Sweep {
             Some(everywhere) => vec![everywhere],
             // A tag of the sweep's own leads into another network than the interface's addresses are of.
             None if self.vid.is_some() => Vec::new(),
-            None => seen.addresses.iter().filter(|own| own.link == device.index && own.prefix.address().is_ipv4()).map(|own| own.prefix).collect(),
+            None => seen
+                .addresses
+                .iter()
+                .filter(|own| own.link == device.index && own.prefix.address().is_ipv4())
+                .map(|own| own.prefix)
+                .collect(),
         };
         Ok(plan)
     }

@@ -152,8 +152,11 @@ impl Icmpv6 {
 fn link_address(mut options: &[u8], wanted: u8) -> Result<Option<MacAddr>, WireError> {
     while let [kind, units, ..] = options {
         let length = usize::from(*units) * 8;
-        let option =
-            options.get(..length).filter(|_| length > 0).ok_or(WireError::Truncated { layer: Layer::Icmpv6, needed: length, got: options.len() })?;
+        let option = options.get(..length).filter(|_| length > 0).ok_or(WireError::Truncated {
+            layer: Layer::Icmpv6,
+            needed: length,
+            got: options.len(),
+        })?;
         if let (true, [_, _, a, b, c, d, e, f]) = (*kind == wanted, option) {
             return Ok(Some(MacAddr([*a, *b, *c, *d, *e, *f])));
         }

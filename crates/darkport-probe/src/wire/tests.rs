@@ -33,7 +33,10 @@ fn pnet_reads_the_arp_that_is_written() {
     assert_eq!((vlan.get_vlan_identifier(), vlan.get_ethertype().0), (1102, 0x0806));
     let read = ArpPacket::new(vlan.payload()).unwrap();
     assert_eq!(read.get_operation(), ArpOperations::Request);
-    assert_eq!((read.get_hardware_type().0, read.get_protocol_type().0, read.get_hw_addr_len(), read.get_proto_addr_len()), (1, 0x0800, 6, 4));
+    assert_eq!(
+        (read.get_hardware_type().0, read.get_protocol_type().0, read.get_hw_addr_len(), read.get_proto_addr_len()),
+        (1, 0x0800, 6, 4)
+    );
     assert_eq!((read.get_sender_hw_addr().octets(), read.get_sender_proto_addr()), (ME.0, Ipv4Addr::UNSPECIFIED));
     assert_eq!((read.get_target_hw_addr().octets(), read.get_target_proto_addr()), ([0; 6], target));
 }
@@ -76,15 +79,17 @@ fn a_frame_that_is_cut_anywhere_says_where() {
         let error = Frame::decode(&whole[..length], None).unwrap_err();
         assert!(matches!(error, WireError::Truncated { .. }), "{length}: {error}");
     }
-    assert_eq!(
-        Frame::decode(&whole[..20], None).unwrap_err().to_string(),
-        "IPv4: 20 bytes are needed, 2 are there"
-    );
+    assert_eq!(Frame::decode(&whole[..20], None).unwrap_err().to_string(), "IPv4: 20 bytes are needed, 2 are there");
 }
 
 #[test]
 fn a_third_tag_is_refused_and_two_are_kept() {
-    let mut frame = Frame::new(BROADCAST, ME, Some(Tag::new(7.try_into().unwrap())), Message::Arp(Arp::request(ME, Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST)));
+    let mut frame = Frame::new(
+        BROADCAST,
+        ME,
+        Some(Tag::new(7.try_into().unwrap())),
+        Message::Arp(Arp::request(ME, Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST)),
+    );
     frame.tags[1] = Some(Tag::from_parts(0x88a8, 0xe005));
     let bytes = bytes(&frame);
     assert_eq!(Frame::decode(&bytes, None), Ok(frame));
@@ -110,18 +115,29 @@ fn macs() -> impl Strategy<Value = MacAddr> {
 
 fn messages(payload: &'static [u8]) -> impl Strategy<Value = Message<'static>> {
     let operation = prop_oneof![Just(ArpOperation::Request), Just(ArpOperation::Reply)];
-    let arp = (operation, macs(), any::<Ipv4Addr>(), macs(), any::<Ipv4Addr>())
-        .prop_map(|(operation, sender_mac, sender, target_mac, target)| Message::Arp(Arp { operation, sender_mac, sender, target_mac, target }));
-    let echo = (any::<Ipv4Addr>(), any::<Ipv4Addr>(), any::<u8>(), any::<bool>(), any::<bool>(), any::<u16>(), any::<u16>(), 0..=payload.len())
-        .prop_map(move |(source, destination, ttl, dont_fragment, reply, id, sequence, length)| {
-            Message::Ipv4(Ipv4 { source, destination, ttl, dont_fragment, echo: Echo { reply, id, sequence, payload: &payload[..length] } })
-        });
+    let arp = (operation, macs(), any::<Ipv4Addr>(), macs(), any::<Ipv4Addr>()).prop_map(
+        |(operation, sender_mac, sender, target_mac, target)| Message::Arp(Arp { operation, sender_mac, sender, target_mac, target }),
+    );
+    let echo =
+        (any::<Ipv4Addr>(), any::<Ipv4Addr>(), any::<u8>(), any::<bool>(), any::<bool>(), any::<u16>(), any::<u16>(), 0..=payload.len())
+            .prop_map(move |(source, destination, ttl, dont_fragment, reply, id, sequence, length)| {
+                Message::Ipv4(Ipv4 {
+                    source,
+                    destination,
+                    ttl,
+                    dont_fragment,
+                    echo: Echo { reply, id, sequence, payload: &payload[..length] },
+                })
+            });
     let link = || proptest::option::of(macs());
     let message = prop_oneof![
         link().prop_map(|link| Icmpv6Message::RouterSolicitation { link }),
         (any::<Ipv6Addr>(), link()).prop_map(|(target, link)| Icmpv6Message::NeighbourSolicitation { target, link }),
-        (any::<Ipv6Addr>(), 0u8..8, link())
-            .prop_map(|(target, flags, link)| Icmpv6Message::NeighbourAdvertisement { target, flags: flags << 5, link }),
+        (any::<Ipv6Addr>(), 0u8..8, link()).prop_map(|(target, flags, link)| Icmpv6Message::NeighbourAdvertisement {
+            target,
+            flags: flags << 5,
+            link
+        }),
     ];
     let icmpv6 = (any::<Ipv6Addr>(), any::<Ipv6Addr>(), message)
         .prop_map(|(source, destination, message)| Message::Icmpv6(Icmpv6 { source, destination, message }));

@@ -30,7 +30,9 @@ fn one_who_takes_every_address_is_named_with_the_port() {
         let _guest = Guest::answering("eth1", |_, frame, question| vec![reply(frame, question, BAD)]);
         let report = Sweep::on("br0").targets(prefix("10.0.0.0/22")).run().unwrap();
         assert_eq!(report.count(HostState::Answered), 1022);
-        let [SweepFinding::DuplicateAddress { address, holders }, SweepFinding::OneForMany { holder, count: 1022, .. }] = &report.findings[..] else {
+        let [SweepFinding::DuplicateAddress { address, holders }, SweepFinding::OneForMany { holder, count: 1022, .. }] =
+            &report.findings[..]
+        else {
             panic!("{:?}", report.findings)
         };
         assert_eq!((address.octets()[3], holders.len()), (7, 2));

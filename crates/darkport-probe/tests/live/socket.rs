@@ -42,7 +42,13 @@ fn the_kernels_filter_is_the_one_that_was_written() {
         send(&sender, &[arp(false, BROADCAST, None), arp(true, A, None), arp(true, B, None), vec![0xff; 200], arp(true, B, Some(vid))]);
         let before = receiver.now();
         let mut heard = Vec::new();
-        while receiver.receive(Duration::from_millis(200), |frame| heard.push((frame.bytes.to_vec(), frame.tag, frame.kind, frame.interface, frame.at))).unwrap() > 0 {}
+        while receiver
+            .receive(Duration::from_millis(200), |frame| {
+                heard.push((frame.bytes.to_vec(), frame.tag, frame.kind, frame.interface, frame.at))
+            })
+            .unwrap()
+            > 0
+        {}
         assert_eq!(heard.len(), 2, "{heard:?}");
         assert_eq!(heard[0].0, arp(true, B, None));
         assert_eq!((heard[0].1, heard[0].2, heard[0].3), (None, PacketType::Host, b));
@@ -84,7 +90,15 @@ fn own_frames_are_heard_only_when_asked_for() {
         send(&PacketSocket::open(SocketOptions::new(a), &Filter::Everything).unwrap(), std::slice::from_ref(&mine));
         let heard = |socket: &mut PacketSocket| {
             let mut found = Vec::new();
-            while socket.receive(Duration::from_millis(100), |frame| if frame.bytes == mine { found.push(frame.kind) }).unwrap() > 0 {}
+            while socket
+                .receive(Duration::from_millis(100), |frame| {
+                    if frame.bytes == mine {
+                        found.push(frame.kind)
+                    }
+                })
+                .unwrap()
+                > 0
+            {}
             found
         };
         assert_eq!(heard(&mut hearing), [PacketType::Outgoing]);

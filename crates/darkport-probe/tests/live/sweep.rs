@@ -15,7 +15,8 @@ fn prefix(text: &str) -> Vec<Target> {
 }
 
 fn up(report: &SweepReport, icmp: bool) -> BTreeSet<Ipv4Addr> {
-    let is_up = |host: &&darkport_probe::SweptHost| if icmp { host.icmp == Some(HostState::Answered) } else { host.state == HostState::Answered };
+    let is_up =
+        |host: &&darkport_probe::SweptHost| if icmp { host.icmp == Some(HostState::Answered) } else { host.state == HostState::Answered };
     report.hosts.iter().filter(is_up).map(|host| host.address).collect()
 }
 
@@ -67,7 +68,8 @@ fn without_an_address_of_its_own_it_asks_from_none() {
         assert_eq!(up(&report, false), live);
         assert!(report.hosts.iter().all(|host| host.icmp == Some(HostState::NotAsked)));
         assert_eq!(run("ip -n guests neigh"), "", "nobody took note of the asker");
-        let report = Sweep::on("br0").targets(prefix("10.68.16.0/24")).settings(settings).source(Ipv4Addr::new(10, 68, 31, 253)).run().unwrap();
+        let report =
+            Sweep::on("br0").targets(prefix("10.68.16.0/24")).settings(settings).source(Ipv4Addr::new(10, 68, 31, 253)).run().unwrap();
         assert_eq!(up(&report, true), live.range(..Ipv4Addr::new(10, 68, 16, 255)).copied().collect());
     });
 }
@@ -121,9 +123,12 @@ fn who_ought_to_have_an_address_and_does_not_is_told_with_the_port() {
         batch(Some("guests"), "address add 10.0.0.2/32 dev eth0\naddress add 10.0.0.2/32 dev eth1\naddress add 10.0.0.3/32 dev eth1\n");
         let [a, b, c] = [0, 1, 2].map(|n| MacAddr([0xfa, 0x16, 0x3e, 0, 0, n]));
         // Another kernel that held the asker's address would not listen to the asker.
-        let _thief = Guest::answering("eth2", move |_, frame, question| {
-            if question.target.octets()[3] == 1 { vec![reply(frame, question, c)] } else { Vec::new() }
-        });
+        let _thief = Guest::answering(
+            "eth2",
+            move |_, frame, question| {
+                if question.target.octets()[3] == 1 { vec![reply(frame, question, c)] } else { Vec::new() }
+            },
+        );
         let targets = [
             Target::expected(Ipv4Addr::new(10, 0, 0, 1)),
             Target::expected(Ipv4Addr::new(10, 0, 0, 2)).mac(a).name("one"),
@@ -138,7 +143,9 @@ fn who_ought_to_have_an_address_and_does_not_is_told_with_the_port() {
         assert_eq!(address.octets()[3], 2);
         assert_eq!(holders.iter().map(told).collect::<BTreeSet<_>>(), [(a, "vnet0".into()), (b, "vnet1".into())].into());
         assert!(matches!(found.next(), Some(SweepFinding::UnexpectedMac { expected, .. }) if *expected == a));
-        assert!(matches!(found.next(), Some(SweepFinding::UnexpectedMac { expected, holders, .. }) if *expected == c && told(&holders[0]) == (b, "vnet1".into())));
+        assert!(
+            matches!(found.next(), Some(SweepFinding::UnexpectedMac { expected, holders, .. }) if *expected == c && told(&holders[0]) == (b, "vnet1".into()))
+        );
         assert_eq!(found.next(), None);
         assert_eq!(report.count_expected(HostState::Silent), 1);
         assert!(report.stats.unicasts > 0, "whom nobody hears is asked directly too");
@@ -168,7 +175,14 @@ fn an_interface_that_goes_away_leaves_the_question_open() {
         let mut settings = Settings::default();
         settings.rate = 1000;
         let sweep = Sweep::on("br0").targets(prefix("10.0.0.0/21")).settings(settings);
-        let report = sweep.on_progress(|far| if far.targets > 0 { run("ip link set br0 down"); }).run().unwrap();
+        let report = sweep
+            .on_progress(|far| {
+                if far.targets > 0 {
+                    run("ip link set br0 down");
+                }
+            })
+            .run()
+            .unwrap();
         assert_eq!(report.count(HostState::Silent), 0, "{:?}", report.stats);
         assert_eq!(report.count(HostState::Undecided), 2046);
         assert!(report.gaps.iter().any(|gap| gap.why.contains("ended early")), "{:?}", report.gaps);
