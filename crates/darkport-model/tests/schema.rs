@@ -14,7 +14,10 @@ fn compare(name: &str, schema: &schemars::Schema) {
         std::fs::write(&path, &now).unwrap();
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == now, "{path} is not the schema of this code: if the change is meant, run with UPDATE_SCHEMA=1 and say so in CHANGELOG.md");
+    assert!(
+        committed == now,
+        "{path} is not the schema of this code: if the change is meant, run with UPDATE_SCHEMA=1 and say so in CHANGELOG.md"
+    );
 }
 
 #[test]
