@@ -15,7 +15,7 @@ use crate::scenario::{Ground, Scenario};
 use crate::wire::{Event, Job};
 
 /// One scenario may keep the VM silent this long.
-const SCENARIO_LIMIT: Duration = Duration::from_secs(120);
+const SCENARIO_LIMIT: Duration = Duration::from_secs(180);
 
 /// What a run needs.
 pub(crate) struct Setup<'a> {

@@ -23,7 +23,7 @@ use crate::wire::Run;
 /// A shell command of a scenario may take this long.
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
 /// darkport may take this long before it is ended.
-const DARKPORT_LIMIT: Duration = Duration::from_secs(60);
+const DARKPORT_LIMIT: Duration = Duration::from_secs(100);
 /// The data centre has this long to become healthy.
 const HEALTH_LIMIT: Duration = Duration::from_secs(15);
 /// What is kept of an output.
@@ -53,7 +53,7 @@ fn play_into(scenario: &Scenario, keep_observation: bool, run: &mut Run) -> Resu
         run.phases.push((name.to_owned(), clock.elapsed().as_secs_f64()));
         clock = Instant::now();
     };
-    let world = World::build(scenario)?;
+    let mut world = World::build(scenario)?;
     run.instances = match scenario.run_on {
         HostName::Virt1012 => world.instances.iter().map(|i| i.name.clone()).collect(),
         HostName::Virt1011 => world.neighbours.iter().map(|g| g.identity.name.clone()).collect(),
@@ -74,6 +74,7 @@ fn play_into(scenario: &Scenario, keep_observation: bool, run: &mut Run) -> Resu
     }
     let background = scenario.background.iter().map(|command| Background::start(command)).collect::<Result<Vec<_>>>()?;
     thread::sleep(Duration::from_millis(scenario.settle_ms));
+    world.reap();
     phase(run, "fault");
     if scenario.truth != Truth::Skip && !scenario.bare {
         find_truth(&world, run);
