@@ -19,12 +19,14 @@ use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType
 use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 
 use super::host::Host;
-use super::identity::Identity;
+use super::identity::{Identity, Subnet, mac_text};
 use super::ns;
 use crate::error::{Doing, Result};
 
 /// The program's path, as libvirt starts it: its last part is the process's `comm`.
 pub(crate) const PROGRAM: &str = "/usr/bin/qemu-system-x86_64";
+/// Where the unpacked QEMU lies on the host ground.
+pub(crate) const REAL_QEMU: &str = "/usr/lib/lab/qemu";
 /// Names the tap to open; in the environment, since qemu gets it as an open file.
 const TAP_VARIABLE: &str = "LAB_TAP";
 /// The descriptor that qemu's arguments name.
@@ -62,6 +64,31 @@ impl Machine {
         let child = host.namespaces.spawn(&mut command)?;
         Ok(Self { child, _far_end: far_end })
     }
+}
+
+/// A real qemu with a real kernel behind the instance's tap.
+pub(super) fn start_qemu(host: &Host, identity: &Identity, subnet: Subnet) -> Result<Machine> {
+    let tree = REAL_QEMU;
+    let libraries = ["lib", "usr/lib"].map(|dir| format!("{tree}/{dir}/x86_64-linux-gnu")).join(":");
+    let mut command = Command::new(format!("{tree}/usr/bin/qemu-system-x86_64"));
+    command.arg0(PROGRAM).env_clear().current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
+    command.env("LD_LIBRARY_PATH", format!("{libraries}:{tree}/usr/lib/x86_64-linux-gnu/pulseaudio"));
+    command.env("QEMU_MODULE_DIR", format!("{tree}/usr/lib/x86_64-linux-gnu/qemu"));
+    command.arg("-name").arg(format!("guest={},debug-threads=on", identity.name));
+    command.args(["-machine", "pc,accel=tcg,usb=off", "-m", "128", "-smp", "1", "-uuid", &identity.uuid]);
+    command.args(["-no-user-config", "-nodefaults", "-display", "none", "-no-reboot", "-serial", "file:/var/log/guest-console.log"]);
+    for dir in ["qemu", "seabios"] {
+        command.arg("-L").arg(format!("{tree}/usr/share/{dir}"));
+    }
+    command.arg("-L").arg(format!("{tree}/usr/lib/ipxe/qemu"));
+    command.args(["-kernel", "/usr/lib/lab/vmlinuz", "-initrd", "/usr/lib/lab/guest.cpio", "-append"]);
+    command.arg(format!(
+        "console=ttyS0 panic=-1 quiet mitigations=off tsc=reliable no_timer_check net.ifnames=0 lab.ip={}/{} lab.gw={}",
+        identity.ip, subnet.prefix, subnet.gateway
+    ));
+    command.arg("-netdev").arg(format!("tap,ifname={},script=no,downscript=no,id=hostnet0", identity.port));
+    command.arg("-device").arg(format!("virtio-net-pci,netdev=hostnet0,id=net0,mac={}", mac_text(identity.mac)));
+    Ok(Machine { child: host.namespaces.spawn(&mut command)?, _far_end: None })
 }
 
 impl Drop for Machine {

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use super::guest::{Guest, Netns};
 use super::host::{Host, batch, bind_file};
 use super::identity::{Identity, Subnet, mac_text, nova_conf, subnet};
-use super::machine::{Machine, WIRE_FAR, WIRE_KEY, WIRE_NEAR, Wire};
+use super::machine::{Machine, WIRE_FAR, WIRE_KEY, WIRE_NEAR, Wire, start_qemu};
 use crate::error::{LabError, Result};
 use crate::scenario::{HostName, Layout, Scenario};
 
@@ -88,11 +88,20 @@ impl World {
                     0
                 } else {
                     let net = nets.next().ok_or_else(|| missing(&identity.name))?;
-                    let machine = Machine::start(host, &identity, identity.tap.then_some(&net.file))?;
+                    let real = scenario.guest.is_some() && name == HostName::Virt1012 && identity.index == 0;
+                    let machine = if real {
+                        start_qemu(host, &identity, self.subnet)?
+                    } else {
+                        Machine::start(host, &identity, identity.tap.then_some(&net.file))?
+                    };
                     let pid = machine.child.id();
                     self.machines.push(machine);
                     let _ = std::fs::write(format!("/run/lab/{}.pid", identity.name), pid.to_string());
-                    let guest = Guest::configure(identity.clone(), net, self.subnet)?;
+                    let guest = if real {
+                        Guest::from_outside(identity.clone(), &self.host(HostName::Labnet1001)?.namespaces.net)?
+                    } else {
+                        Guest::configure(identity.clone(), net, self.subnet)?
+                    };
                     if name == HostName::Virt1012 {
                         self.guests.push(guest);
                     } else {
