@@ -260,7 +260,7 @@ fn depmod(cache: &Cache, stage: &Path, release: &str) -> Result<()> {
 }
 
 /// The real guest's first process: an address from the kernel's command line, then a ping now and then.
-const GUEST_INIT: &str = r#"#!/bin/busybox sh
+const GUEST_INIT: &str = r"#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
 for name in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci failover net_failover virtio_net; do
@@ -280,7 +280,7 @@ while :; do
   ping -c 1 -W 1 $gateway > /dev/null && echo answered || echo lost
   sleep 1
 done
-"#;
+";
 
 /// Writes the file system of a real guest: busybox and the drivers of its network card.
 pub(crate) fn guest(cache: &Cache, to: &Path) -> Result<()> {
