@@ -100,6 +100,25 @@ impl InventoryReader {
         files::fold(gaps, &mut into.gaps);
     }
 
+    /// A second look, at the end of the window: an instance whose domain's file or process went meanwhile was being stopped, and
+    /// must not be taken for one that is cut off.
+    pub fn observe_again(&self, into: &mut Observation) {
+        let known: HashSet<u32> = into.host.processes.iter().map(|process| process.pid).collect();
+        for instance in &mut into.inventory.instances {
+            let Some(running) = instance.running.as_mut().filter(|running| running.value) else { continue };
+            // A place that was cut, or was no UTF-8, names no file.
+            let whole = !running.place.contains(['…', char::REPLACEMENT_CHARACTER]);
+            let file_gone = running.source == FactSource::LiveXml && whole && files::is_gone(Path::new(&running.place));
+            // A process that was gone at the first look already is no change.
+            let process = instance.pid.filter(|pid| known.contains(pid)).map(|pid| self.proc.join(pid.to_string()));
+            let process_gone = process.as_deref().is_some_and(files::is_gone);
+            if file_gone || process_gone {
+                running.value = false;
+                running.place.push_str(" (gone at the second look)");
+            }
+        }
+    }
+
     fn path(&self, path: &str) -> PathBuf {
         self.root.join(path)
     }

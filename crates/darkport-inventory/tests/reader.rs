@@ -86,6 +86,27 @@ fn libvirts_files_the_process_and_its_tap_make_one_instance() {
 }
 
 #[test]
+fn an_instance_that_is_stopped_within_the_window_runs_no_more() {
+    let root = TempDir::new().unwrap();
+    let at = root.path();
+    for (name, pid) in [("stays", 811), ("file-goes", 812), ("process-goes", 813), ("was-gone", 814)] {
+        write(at, &format!("run/libvirt/qemu/{name}.xml"), live(name, pid));
+        if name != "was-gone" {
+            write(at, &format!("proc/{pid}/comm"), "qemu");
+        }
+    }
+    let mut seen = Observation::default();
+    seen.host.processes = vec![qemu(811, &["qemu"]), qemu(812, &["qemu"]), qemu(813, &["qemu"])];
+    let mut seen = observe(at, seen);
+    fs::remove_file(at.join("run/libvirt/qemu/file-goes.xml")).unwrap();
+    fs::remove_dir_all(at.join("proc/813")).unwrap();
+    InventoryReader::new().root(at).proc(at.join("proc")).observe_again(&mut seen);
+    let runs = |name| instance(&seen, name).is_running();
+    assert_eq!((runs("stays"), runs("file-goes"), runs("process-goes")), (Some(true), Some(false), Some(false)));
+    assert_eq!(runs("was-gone"), Some(true), "its process was gone before: that is a fault to find, not a change");
+}
+
+#[test]
 fn an_old_system_keeps_it_under_var_run() {
     let root = TempDir::new().unwrap();
     write(root.path(), "var/run/libvirt/qemu/i-1.xml", live("i-1", 7));
