@@ -116,6 +116,7 @@ fn run(arguments: &RunArguments) -> Result<bool> {
     cache.prepare()?;
     let report = Report::new(arguments.json);
     let start = Instant::now();
+    let all = scenarios.len();
     let mut verdicts = Vec::new();
     let mut todo = Vec::new();
     for scenario in scenarios {
@@ -127,14 +128,20 @@ fn run(arguments: &RunArguments) -> Result<bool> {
             todo.push(scenario);
         }
     }
-    let mut done = Vec::new();
     let mut kept = Ok(());
-    let mut trouble = None;
-    if !todo.is_empty() {
+    let mut boots = 0;
+    // A scenario that takes the VM with it must not take the others: they get a VM of their own.
+    while !todo.is_empty() {
         let setup = Setup { cache: &cache, darkport: &darkport, memory: arguments.memory };
+        boots += 1;
+        let mut begun = 0;
+        let mut done = 0;
         let result =
             ground::play(&setup, arguments.ground, todo.clone(), arguments.keep_observations.is_some(), &mut |event| match event {
-                Event::Start { index } => report.progress(index + 1, todo.len(), todo.get(index).map_or("", |s| s.name.as_str())),
+                Event::Start { index } => {
+                    begun = index + 1;
+                    report.progress(verdicts.len() + 1, all, todo.get(index).map_or("", |s| s.name.as_str()));
+                }
                 Event::Done { index, run } => {
                     let Some(scenario) = todo.get(index) else { return };
                     let verdict = judge(scenario, &run);
@@ -146,19 +153,22 @@ fn run(arguments: &RunArguments) -> Result<bool> {
                     if let Err(error) = keep(arguments, scenario, &run) {
                         kept = Err(error);
                     }
-                    done.push(verdict);
+                    verdicts.push(verdict);
+                    done = index + 1;
                 }
                 Event::Up { .. } | Event::Bye | Event::Failed { .. } => {}
             });
-        trouble = result.err();
+        let Err(error) = result else { break };
+        // Without a scenario to blame, or again and again, it is the lab.
+        if begun == 0 || boots > 5 {
+            return Err(error);
+        }
+        for scenario in todo.drain(..begun).skip(done) {
+            let verdict = Verdict::failed(&scenario, format!("lab broken: {error}"));
+            report.line(&verdict);
+            verdicts.push(verdict);
+        }
     }
-    for scenario in todo.iter().skip(done.len()) {
-        let why = trouble.as_ref().map_or("it never ran".into(), ToString::to_string);
-        let verdict = Verdict::failed(scenario, format!("lab broken: {why}"));
-        report.line(&verdict);
-        verdicts.push(verdict);
-    }
-    verdicts.extend(done);
     kept?;
     let sums = Sums::of(&verdicts);
     report.sums(&sums, start.elapsed().as_secs_f64());

@@ -38,6 +38,11 @@ impl<W: Write> Cpio<W> {
         self.out.write_all(b"\0\0\0".get(..pad).unwrap_or_default())
     }
 
+    /// Adds a directory.
+    pub(crate) fn dir(&mut self, name: &str) -> io::Result<()> {
+        self.entry(name.as_bytes(), 0o40755, b"", (0, 0))
+    }
+
     /// Adds a regular file.
     pub(crate) fn file(&mut self, name: &str, mode: u32, data: &[u8]) -> io::Result<()> {
         self.entry(name.as_bytes(), 0o100_000 | mode, data, (0, 0))

@@ -15,7 +15,7 @@ use crate::scenario::{Ground, Scenario};
 use crate::wire::{Event, Job};
 
 /// One scenario may keep the VM silent this long.
-const SCENARIO_LIMIT: Duration = Duration::from_secs(120);
+const SCENARIO_LIMIT: Duration = Duration::from_secs(180);
 
 /// What a run needs.
 pub(crate) struct Setup<'a> {
@@ -107,7 +107,11 @@ fn on_host(setup: &Setup<'_>, scratch: &Path, job: &[u8], on_event: &mut dyn FnM
         image::executable(&root.join(name))?;
     }
     fs::write(root.join("usr/lib/lab/job.json"), job).doing(|| "writing the job".into())?;
+    image::guest(setup.cache, &root.join("usr/lib/lab/guest.cpio"))?;
+    fs::copy(setup.cache.kernel(), root.join("usr/lib/lab/vmlinuz")).doing(|| "copying the kernel".into())?;
+    fs::create_dir_all(root.join("usr/lib/lab/qemu")).doing(|| "making a directory for QEMU".into())?;
     let mut child = Command::new(root.join("usr/lib/lab/lab"))
+        .env(agent::QEMU_VARIABLE, setup.cache.host_root())
         .arg("ground")
         .arg(&root)
         .stdin(Stdio::null())

@@ -259,6 +259,48 @@ fn depmod(cache: &Cache, stage: &Path, release: &str) -> Result<()> {
     result.map(drop)
 }
 
+/// The real guest's first process: an address from the kernel's command line, then a ping now and then.
+const GUEST_INIT: &str = r"#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+for name in virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci failover net_failover virtio_net; do
+  insmod /$name.ko
+done
+for word in $(cat /proc/cmdline); do
+  case $word in
+    lab.ip=*) ip=${word#lab.ip=} ;;
+    lab.gw=*) gateway=${word#lab.gw=} ;;
+  esac
+done
+ip link set lo up
+ip link set eth0 up
+ip addr add $ip dev eth0
+ip route add default via $gateway
+while :; do
+  ping -c 1 -W 1 $gateway > /dev/null && echo answered || echo lost
+  sleep 1
+done
+";
+
+/// Writes the file system of a real guest: busybox and the drivers of its network card.
+pub(crate) fn guest(cache: &Cache, to: &Path) -> Result<()> {
+    let doing = || "writing the guest's file system".to_owned();
+    let stage = cache.stage();
+    let mut modules = BTreeMap::new();
+    find_modules(&stage.join("lib/modules"), &mut modules)?;
+    let mut cpio = Cpio::new(BufWriter::new(fs::File::create(to).doing(doing)?));
+    for dir in ["bin", "proc", "dev"] {
+        cpio.dir(dir).doing(doing)?;
+    }
+    cpio.char_device("dev/console", 0o600, (5, 1)).doing(doing)?;
+    cpio.file("bin/busybox", 0o755, &fs::read(stage.join("bin/busybox")).doing(doing)?).doing(doing)?;
+    cpio.file("init", 0o755, GUEST_INIT.as_bytes()).doing(doing)?;
+    for (name, path) in modules.iter().filter(|(name, _)| name.starts_with("virtio") || name.ends_with("failover")) {
+        cpio.file(&format!("{name}.ko"), 0o644, &fs::read(path).doing(doing)?).doing(doing)?;
+    }
+    cpio.finish().doing(doing).map(drop)
+}
+
 /// Makes a file executable.
 pub(crate) fn executable(path: &Path) -> Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).doing(|| format!("making {} executable", path.display()))

@@ -6,6 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use nix::fcntl::{Flock, FlockArg};
+
 use crate::error::{Doing, LabError, Result};
 use crate::image;
 
@@ -76,7 +78,7 @@ impl Cache {
     pub(crate) fn prepare(&self) -> Result<()> {
         fs::create_dir_all(&self.dir).doing(|| format!("making {}", self.dir.display()))?;
         let lock = fs::File::create(self.dir.join("lock")).doing(|| "making the cache's lock".into())?;
-        lock.lock().doing(|| "locking the cache".into())?;
+        let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno).doing(|| "locking the cache".into())?;
         if fs::read_to_string(self.ready()).is_ok_and(|stamp| stamp == STAMP) {
             return Ok(());
         }

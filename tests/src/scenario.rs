@@ -208,7 +208,7 @@ pub(crate) struct Scenario {
     /// The instances send nothing of their own.
     #[serde(default)]
     pub(crate) idle: bool,
-    /// virt1012's eth1 is a tap whose far end writes this many broken frames a second once the fault is in.
+    /// virt1012's wire is bad: this many broken frames a second reach eth1 once the fault is in.
     pub(crate) wire_errors: Option<u32>,
     /// What the first instance is: `"qemu"` for a real guest (host ground only).
     pub(crate) guest: Option<GuestKind>,
@@ -353,8 +353,8 @@ impl Scenario {
             serde_json::from_str::<serde_json::Value>(patch)
                 .map_err(|error| ("observation_patch", format!("`observation_patch`: expected a JSON merge patch: {error}")))?;
         }
-        if self.wire_errors.is_some() && !matches!(self.layout, Layout::NovaNetwork | Layout::Flat | Layout::GatewayOnBridge) {
-            return Err(("wire_errors", "`wire_errors`: expected a layout with a single eth1".into()));
+        if self.wire_errors.is_some() && !matches!(self.layout, Layout::NovaNetwork | Layout::GatewayOnBridge) {
+            return Err(("wire_errors", "`wire_errors`: expected the layout nova-network or gateway-on-bridge".into()));
         }
         for path in self.files.keys() {
             if !path.starts_with('/') || path.split('/').any(|part| part == "..") {

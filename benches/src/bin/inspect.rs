@@ -5,7 +5,7 @@ use std::error::Error;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use darkport_benches::{BareSocket, median, time};
+use darkport_benches::{BareSocket, cpu_time, median, time};
 use darkport_bridge::Inspector;
 use darkport_model::{FdbSource, Observation, Source};
 
@@ -14,8 +14,9 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 fn main() -> Outcome<()> {
     match std::env::args().nth(1).as_deref() {
         Some("once") => once(),
+        Some("growth") => growth(std::env::args().nth(2).ok_or("growth needs RUNS")?.parse()?),
         Some(runs) => table(runs.parse()?),
-        None => Err("usage: inspect-figures RUNS|once".into()),
+        None => Err("usage: inspect-figures RUNS|once|growth RUNS".into()),
     }
 }
 
@@ -29,15 +30,39 @@ fn once() -> Outcome<()> {
     Ok(())
 }
 
+/// One line: what a whole inspection takes here, for comparison with a larger or smaller host.
+fn growth(runs: usize) -> Outcome<()> {
+    let mut seen = Observation::default();
+    let mut times = Vec::new();
+    for _ in 0..runs {
+        seen = Observation::default();
+        let mut opened = Ok(());
+        times.push(time(|| opened = Inspector::open().map(|mut inspector| inspector.observe(&mut seen))));
+        opened?;
+    }
+    let links = seen.links.len();
+    let entries: usize = seen.fdbs.iter().map(|fdb| fdb.entries.len()).sum();
+    let whole = median(&mut times);
+    let each = whole.as_secs_f64() * 1e6 / links as f64;
+    let ms = whole.as_secs_f64() * 1e3;
+    println!(
+        "{links} links, {} bridges, {entries} FDB entries, {} gaps: {ms:.1} ms, {each:.1} µs a link",
+        seen.fdbs.len(),
+        seen.gaps.len()
+    );
+    Ok(())
+}
+
 /// A contestant: its name and what it does once.
 struct Contestant<'a> {
     name: &'a str,
     run: Box<dyn FnMut() -> Outcome<()> + 'a>,
-    times: Vec<Duration>,
+    wall: Vec<Duration>,
+    cpu: Vec<Duration>,
 }
 
 fn contestant<'a>(name: &'a str, run: impl FnMut() -> Outcome<()> + 'a) -> Contestant<'a> {
-    Contestant { name, run: Box::new(run), times: Vec::new() }
+    Contestant { name, run: Box::new(run), wall: Vec::new(), cpu: Vec::new() }
 }
 
 fn bare(dumps: &'static [(u16, u8, u32)]) -> Outcome<impl FnMut() -> Outcome<()>> {
@@ -78,6 +103,8 @@ const COMMANDS: [&[&str]; 6] = [
     &["ip", "-j", "route"],
 ];
 
+const FOUR: [Source; 4] = [Source::Links, Source::Addresses, Source::Neighbours, Source::Routes];
+
 fn commands() -> Outcome<()> {
     for command in COMMANDS {
         let [program, arguments @ ..] = command else { continue };
@@ -106,7 +133,6 @@ fn table(runs: usize) -> Outcome<()> {
     for gap in &seen.gaps {
         println!("gap: {gap}");
     }
-    const FOUR: [Source; 4] = [Source::Links, Source::Addresses, Source::Neighbours, Source::Routes];
     let brforward = seen.links.iter().filter(|link| seen.fdbs.iter().any(|fdb| fdb.bridge == link.index));
     let brforward: Vec<String> = brforward.map(|bridge| format!("/sys/class/net/{}/brforward", bridge.name)).collect();
     let mut field = vec![
@@ -143,18 +169,27 @@ fn table(runs: usize) -> Outcome<()> {
     for _ in 0..runs {
         for contestant in &mut field {
             let mut outcome = Ok(());
-            contestant.times.push(time(|| outcome = (contestant.run)()));
+            let before = cpu_time()?;
+            contestant.wall.push(time(|| outcome = (contestant.run)()));
+            contestant.cpu.push(cpu_time()?.saturating_sub(before));
             outcome?;
         }
     }
-    println!("| what | ms |\n|---|---|");
+    println!("| what | ms | of these on a CPU |\n|---|---|---|");
+    let mut medians = Vec::new();
     for contestant in &mut field {
-        println!("| {} | {:.2} |", contestant.name, median(&mut contestant.times).as_secs_f64() * 1e3);
+        let [wall, cpu] = [&mut contestant.wall, &mut contestant.cpu].map(|times| median(times).as_secs_f64() * 1e3);
+        println!("| {} | {wall:.2} | {cpu:.2} |", contestant.name);
+        medians.push((contestant.name, wall, cpu));
     }
-    let of = |name: &str| field.iter().find(|one| one.name == name).map_or(f64::NAN, |one| one.times[one.times.len() / 2].as_secs_f64());
-    let four = "links, addresses, neighbours, routes";
-    println!("\n{four}: {:.2} times the bare loop (limit 1.3)", of(&format!("{four}: darkport")) / of(&format!("{four}: bare loop")));
-    let whole = of("whole inspection: six iproute2 commands") / of("whole inspection: darkport");
-    println!("whole inspection: 1/{whole:.1} of the six iproute2 commands (limit 1/6)");
+    let ratio = |above: &str, below: &str| -> Outcome<(f64, f64)> {
+        let of = |name: &str| medians.iter().find(|(one, ..)| *one == name).ok_or("no such contestant");
+        let (a, b) = (of(above)?, of(below)?);
+        Ok((a.1 / b.1, a.2 / b.2))
+    };
+    let (wall, cpu) = ratio("links, addresses, neighbours, routes: darkport", "links, addresses, neighbours, routes: bare loop")?;
+    println!("\nlinks, addresses, neighbours, routes: {wall:.2} times the bare loop (CPU time: {cpu:.2}; limit 1.3)");
+    let (wall, cpu) = ratio("whole inspection: six iproute2 commands", "whole inspection: darkport")?;
+    println!("whole inspection: 1/{wall:.1} of the six iproute2 commands (CPU time: 1/{cpu:.1}; limit 1/6)");
     Ok(())
 }

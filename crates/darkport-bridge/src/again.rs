@@ -13,11 +13,11 @@ pub(crate) fn links(links: &mut Vec<Link>, newer: Vec<Link>, gaps: &mut Vec<Gap>
     let mut changes = Vec::new();
     for link in links.iter_mut() {
         let Some(mut now) = newer.remove(&link.index) else {
-            changes.push((link.name.clone(), GapReason::Absent, "it was there at the first look and gone at the second".to_owned()));
+            changes.push((link.name.clone(), GapReason::Changed, "it was there at the first look and gone at the second".to_owned()));
             continue;
         };
         if now.name != link.name {
-            changes.push((now.name.clone(), GapReason::Torn, format!("at the first look its name was {}", link.name)));
+            changes.push((now.name.clone(), GapReason::Changed, format!("at the first look its name was {}", link.name)));
         }
         now.counters.last = Some(std::mem::replace(&mut now.counters.first, link.counters.first));
         now.mac_pinned = link.mac_pinned.filter(|_| now.mac == link.mac);
@@ -29,14 +29,14 @@ pub(crate) fn links(links: &mut Vec<Link>, newer: Vec<Link>, gaps: &mut Vec<Gap>
     let mut came: Vec<Link> = newer.into_values().collect();
     came.sort_by_key(|link| link.index);
     for link in &came {
-        changes.push((link.name.clone(), GapReason::Torn, "it came between the two looks, so nothing is known of its rates".to_owned()));
+        changes.push((link.name.clone(), GapReason::Changed, "it came between the two looks, so nothing is known of its rates".to_owned()));
     }
     links.append(&mut came);
     let untold = changes.len().saturating_sub(TOLD);
     gaps.extend(changes.into_iter().take(TOLD).map(|(what, reason, why)| Gap::new(Source::Links, what, reason, why)));
     if untold > 0 {
         let why = format!("{untold} more links came, went or were renamed between the two looks");
-        gaps.push(Gap::new(Source::Links, "links, second look", GapReason::Torn, why));
+        gaps.push(Gap::new(Source::Links, "links, second look", GapReason::Changed, why));
     }
 }
 

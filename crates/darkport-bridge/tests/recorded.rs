@@ -1,6 +1,12 @@
 //! Dumps that were recorded on another kernel, with VLANs and bonds, decoded without any socket and compared with what iproute2
 //! printed at the same moment (`data/linux-6.1/made-by.sh`).
-#![allow(clippy::disallowed_methods, reason = "tests read their fixtures")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests read their fixtures, and a panic is how they fail"
+)]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -57,9 +57,10 @@ impl Outcome {
     }
 }
 
-/// Whether a gap leaves a check undecided. What a host simply does not have decides like anything else that is seen.
+/// Whether a gap leaves a check undecided. What a host simply does not have decides like anything else that is seen, and of what
+/// came or went between the looks the newest state is known.
 pub(crate) fn blinds(gap: &Gap) -> bool {
-    !matches!(gap.reason, GapReason::Absent)
+    !matches!(gap.reason, GapReason::Absent | GapReason::Changed)
 }
 
 /// A command on the observed host.

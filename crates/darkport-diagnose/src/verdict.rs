@@ -198,3 +198,38 @@ fn reboot(seen: &Observation, status: Status, top: Option<&(&'static Definition,
     };
     Some(Reboot::new(helps, because, capture))
 }
+
+#[cfg(test)]
+mod tests {
+    use darkport_model::{Gap, GapReason, InstanceState, Source, Status};
+
+    use crate::testing::{diagnosed, healthy, nova_network};
+
+    #[test]
+    fn a_gap_in_what_checks_need_is_never_healthy() {
+        for source in [Source::Links, Source::Instances, Source::Fdb, Source::Qdiscs, Source::Conntrack, Source::Softnet] {
+            let gap = Gap::new(source, "x", GapReason::Permission, "permission denied");
+            let diagnosis = diagnosed(nova_network(2), |seen| seen.gaps.push(gap));
+            assert_eq!(diagnosis.status, Status::Undetermined, "{source:?}");
+            assert!(diagnosis.instances.iter().all(|instance| instance.state == InstanceState::Unknown));
+        }
+    }
+
+    #[test]
+    fn what_a_host_has_not_or_what_changed_meanwhile_blinds_nobody() {
+        for reason in [GapReason::Absent, GapReason::Changed] {
+            healthy(&diagnosed(nova_network(2), |seen| seen.gaps.push(Gap::new(Source::Links, "vnet9", reason, "came meanwhile"))));
+        }
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_read_leaves_the_network_judged() {
+        let gap = Gap::new(Source::Claims, "list.txt:3", GapReason::Malformed, "expected 7 cells");
+        let diagnosis = diagnosed(nova_network(2), |seen| {
+            crate::testing::row(seen, 1, "virt1012", "virt1012", "ACTIVE");
+            seen.gaps.push(gap);
+        });
+        assert_eq!(diagnosis.status, Status::Healthy);
+        assert_eq!(diagnosis.undecided.len(), 1, "{:?}", diagnosis.undecided);
+    }
+}

@@ -241,3 +241,28 @@ fn hidden_processes_are_a_gap() {
     let seen = observe(&tree);
     assert!(seen.gaps_in(Source::Processes).any(|gap| gap.reason == GapReason::Permission), "{:#?}", seen.gaps);
 }
+
+#[test]
+fn a_process_is_elsewhere_where_its_namespace_is_another() {
+    let tree = Tree::unpack(OLD);
+    let elsewhere = |tree: &Tree| {
+        let seen = observe(tree);
+        let found = seen.host.processes.iter().find(|process| process.pid == 2000).unwrap().elsewhere;
+        (found, seen.gaps_in(Source::Processes).count())
+    };
+    assert_eq!(elsewhere(&tree), (false, 0), "nothing tells, and that is no gap: the process may have ended");
+    let link = |path: &str, target: &str| {
+        let path = tree.path(path);
+        let _ = std::fs::remove_file(&path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(target, path).unwrap();
+    };
+    link("proc/2000/ns/net", "net:[4026532201]");
+    assert_eq!(elsewhere(&tree), (false, 0), "the own is not known");
+    // Before linux 3.17 there is no thread-self.
+    link(&format!("proc/self/task/{}/ns/net", nix::unistd::gettid()), "net:[4026531840]");
+    assert_eq!(elsewhere(&tree), (true, 0));
+    link("proc/thread-self/ns/net", "net:[4026532201]");
+    assert!(tree.path("proc/thread-self").exists());
+    assert_eq!(elsewhere(&tree), (false, 0));
+}

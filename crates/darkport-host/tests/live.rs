@@ -122,3 +122,37 @@ fn a_thread_reads_its_own_namespace() {
     assert_eq!(seen.host.ethtool["eth0"].driver, None);
     assert!(seen.gaps_in(Source::Ethtool).any(|gap| gap.what == "/sys/class/net/eth0"), "{:#?}", seen.gaps);
 }
+
+/// Of two processes that a thread sees, one is in the thread's namespace and one is not.
+#[test]
+fn a_process_of_another_namespace_is_told_from_one_of_the_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut outside = waiting_as(directory.path(), "qemu-outside", &["-c", "read line"]);
+    let program = directory.path().to_owned();
+    let seen = std::thread::spawn(move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).ok()?;
+        let mut inside = waiting_as(&program, "qemu-inside", &["-c", "read line"]);
+        // Until both have become what they run.
+        std::thread::sleep(Duration::from_millis(200));
+        let mut seen = Observation::default();
+        HostReader::new().observe(&mut seen);
+        drop(inside.stdin.take());
+        inside.wait().unwrap();
+        Some((seen, inside.id()))
+    })
+    .join()
+    .unwrap();
+    let mut from_outside = Observation::default();
+    HostReader::new().observe(&mut from_outside);
+    drop(outside.stdin.take());
+    outside.wait().unwrap();
+
+    let elsewhere = |seen: &Observation, pid: u32| seen.host.processes.iter().find(|process| process.pid == pid).unwrap().elsewhere;
+    assert!(!elsewhere(&from_outside, outside.id()), "the main thread's namespace is that of its children");
+    let Some((seen, inside)) = seen else {
+        println!("NOT RUN: a_process_of_another_namespace_is_told_from_one_of_the_own: making a network namespace needs root");
+        return;
+    };
+    assert!(!elsewhere(&seen, inside), "a child of the thread is where the thread is");
+    assert!(elsewhere(&seen, outside.id()));
+}

@@ -31,6 +31,11 @@ pub(crate) fn read(path: &Path, source: Source) -> Result<Option<Vec<u8>>, Gap> 
     }
 }
 
+/// Whether a path is surely not there (any more).
+pub(crate) fn is_gone(path: &Path) -> bool {
+    fs::metadata(path).is_err_and(|error| is_absent(&error))
+}
+
 /// At most `max` bytes of a file, and one more when it has more.
 pub(crate) fn read_at_most(path: &Path, max: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();

@@ -27,7 +27,8 @@ pub struct QemuCommand {
 pub struct QemuNic {
     /// The guest's address.
     pub mac: Option<MacAddr>,
-    /// The tap, where it is named (`ifname=`).
+    /// The tap, where it is named (`ifname=`). A pattern such as `tap%d` names none: the kernel puts a number there (linux,
+    /// `net/core/dev.c`, `dev_alloc_name`).
     pub tap: Option<String>,
     /// The bridge, where qemu's own helper puts the tap into it (`br=`).
     pub bridge: Option<String>,
@@ -121,7 +122,8 @@ impl Network {
         }
         let fds = options.take("fds").or_else(|| options.take("fd")).unwrap_or_default();
         let fds = fds.split(':').filter_map(|fd| fd.parse().ok()).take(MAX_NICS).collect();
-        let nic = QemuNic { mac: None, tap: options.take("ifname"), bridge: options.take("br"), fds };
+        let tap = options.take("ifname").filter(|name| !name.contains('%'));
+        let nic = QemuNic { mac: None, tap, bridge: options.take("br"), fds };
         self.backends.push((join, nic));
     }
 

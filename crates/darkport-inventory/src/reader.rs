@@ -18,6 +18,8 @@ use crate::taps::{self, parse_fdinfo_iff};
 
 /// Bytes of one descriptor's fdinfo; the `iff:` line is within the first few hundred.
 const MAX_FDINFO: usize = 4096;
+/// Said of the place that tells of an instance whose network is not the observed one.
+const ELSEWHERE: &str = " (in another network namespace)";
 
 /// Reads what ought to be on this host. Everything has a default: the host's own files, no control plane list.
 ///
@@ -100,6 +102,25 @@ impl InventoryReader {
         files::fold(gaps, &mut into.gaps);
     }
 
+    /// A second look, at the end of the window: an instance whose domain's file or process went meanwhile was being stopped, and
+    /// must not be taken for one that is cut off.
+    pub fn observe_again(&self, into: &mut Observation) {
+        let known: HashSet<u32> = into.host.processes.iter().map(|process| process.pid).collect();
+        for instance in &mut into.inventory.instances {
+            let Some(running) = instance.running.as_mut().filter(|running| running.value) else { continue };
+            // A place that was cut, or was no UTF-8, names no file.
+            let whole = !running.place.contains(['…', char::REPLACEMENT_CHARACTER]);
+            let file_gone = running.source == FactSource::LiveXml && whole && files::is_gone(Path::new(&running.place));
+            // A process that was gone at the first look already is no change.
+            let process = instance.pid.filter(|pid| known.contains(pid)).map(|pid| self.proc.join(pid.to_string()));
+            let process_gone = process.as_deref().is_some_and(files::is_gone);
+            if file_gone || process_gone {
+                running.value = false;
+                running.place.push_str(" (gone at the second look)");
+            }
+        }
+    }
+
     fn path(&self, path: &str) -> PathBuf {
         self.root.join(path)
     }
@@ -124,6 +145,13 @@ impl InventoryReader {
             }
         }
         parts.append(&mut defined);
+        for part in &mut parts {
+            let elsewhere = part.pid.is_some_and(|pid| is_elsewhere(seen, pid));
+            if let Some(running) = part.running.as_mut().filter(|running| elsewhere && running.value) {
+                running.value = false;
+                running.place.push_str(ELSEWHERE);
+            }
+        }
         parts.extend(self.processes(seen, gaps));
         parts.extend(self.proxmox(seen, gaps));
         merge(parts)
@@ -145,8 +173,12 @@ impl InventoryReader {
                 Ok(None) => {}
                 Ok(Some(bytes)) => {
                     let (mut instance, errors) = parse_proxmox_conf(&file.to_string_lossy(), id, &bytes, &is_vlan_aware);
-                    if started && !running.join(format!("{id}.pid")).exists() {
+                    let started_as = running.join(format!("{id}.pid"));
+                    if started && !started_as.exists() {
                         instance.running = Some(Fact::new(false, FactSource::Configuration, running.to_string_lossy()));
+                    } else if number_in(&started_as).is_some_and(|pid| is_elsewhere(seen, pid)) {
+                        let place = format!("{}{ELSEWHERE}", started_as.to_string_lossy());
+                        instance.running = Some(Fact::new(false, FactSource::Configuration, place));
                     }
                     instances.push(instance);
                     gaps.extend(errors.iter().map(|error| error.to_gap(Source::Instances)));
@@ -157,9 +189,13 @@ impl InventoryReader {
         instances
     }
 
-    /// Instances that run, as their processes tell.
+    /// Instances that run, as their processes tell. What is in another network namespace has its taps there, which are not observed.
     fn processes(&self, seen: &Observation, gaps: &mut Vec<Gap>) -> Vec<Instance> {
-        let qemu = seen.host.processes.iter().filter(|process| process.role == ProcessRole::Qemu && !process.command.is_empty());
+        let qemu = seen
+            .host
+            .processes
+            .iter()
+            .filter(|process| process.role == ProcessRole::Qemu && !process.elsewhere && !process.command.is_empty());
         let read = qemu.map(|process| {
             let command = parse_qemu_command(&process.command);
             let taps = self.taps(process.pid, &command, gaps);
@@ -245,6 +281,17 @@ impl InventoryReader {
         }
         bridges
     }
+}
+
+/// Whether a process is known, and known to be in another network namespace than the observed.
+fn is_elsewhere(seen: &Observation, pid: u32) -> bool {
+    seen.host.processes.iter().any(|process| process.pid == pid && process.elsewhere)
+}
+
+/// The number in a file that holds nothing else.
+fn number_in(path: &Path) -> Option<u32> {
+    let bytes = files::read(path, Source::Instances).ok()??;
+    std::str::from_utf8(&bytes).ok()?.trim().parse().ok()
 }
 
 /// What came of reading a directory of domains.

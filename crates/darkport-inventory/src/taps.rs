@@ -12,8 +12,8 @@ pub fn parse_fdinfo_iff(bytes: &[u8]) -> Option<String> {
     Some(bounds::text(&String::from_utf8_lossy(line))).filter(|name| !name.is_empty())
 }
 
-/// Whether the command line leaves a tap open that only a look through all descriptors can tell: an old `-net tap` without a name, or an
-/// interface that was plugged in later, which it does not know at all.
+/// Whether the command line leaves a tap open that only a look through all descriptors can tell: an old `-net tap` without a name
+/// or with a pattern for one, or an interface that was plugged in later, which it does not know at all.
 pub(crate) fn needs_search(command: &QemuCommand) -> bool {
     command.nics.is_empty() || command.nics.iter().any(|nic| nic.tap.is_none() && nic.fds.is_empty())
 }
@@ -115,6 +115,16 @@ mod tests {
     fn what_was_plugged_in_later_is_there_without_a_mac() {
         let found = owned(&["qemu", "-name", "late"], &[(5, "vnet3")], &[]);
         assert_eq!(found, [(None, Some("vnet3 (TunOwner /proc/812/fdinfo/5)".into()))]);
+    }
+
+    #[test]
+    fn a_pattern_is_no_name() {
+        let command = ["qemu", "-netdev", "tap,id=n,ifname=tapz%d", "-netdev", "tap,id=m,ifname=tap7"];
+        assert!(needs_search(&parse_qemu_command(&command)));
+        let found = owned(&command, &[(9, "tapz0"), (10, "tap7")], &[]);
+        assert_eq!(found[0].1.as_deref(), Some("tapz0 (TunOwner /proc/812/fdinfo/9)"));
+        assert_eq!(owned(&command, &[], &[])[0], (None, None), "who holds it is not known, so neither is its name");
+        assert!(!needs_search(&parse_qemu_command(&["qemu", "-netdev", "tap,id=n,ifname=tap7"])));
     }
 
     #[test]

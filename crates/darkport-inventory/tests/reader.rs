@@ -86,6 +86,51 @@ fn libvirts_files_the_process_and_its_tap_make_one_instance() {
 }
 
 #[test]
+fn an_instance_that_is_stopped_within_the_window_runs_no_more() {
+    let root = TempDir::new().unwrap();
+    let at = root.path();
+    for (name, pid) in [("stays", 811), ("file-goes", 812), ("process-goes", 813), ("was-gone", 814)] {
+        write(at, &format!("run/libvirt/qemu/{name}.xml"), live(name, pid));
+        if name != "was-gone" {
+            write(at, &format!("proc/{pid}/comm"), "qemu");
+        }
+    }
+    let mut seen = Observation::default();
+    seen.host.processes = vec![qemu(811, &["qemu"]), qemu(812, &["qemu"]), qemu(813, &["qemu"])];
+    let mut seen = observe(at, seen);
+    fs::remove_file(at.join("run/libvirt/qemu/file-goes.xml")).unwrap();
+    fs::remove_dir_all(at.join("proc/813")).unwrap();
+    InventoryReader::new().root(at).proc(at.join("proc")).observe_again(&mut seen);
+    let runs = |name| instance(&seen, name).is_running();
+    assert_eq!((runs("stays"), runs("file-goes"), runs("process-goes")), (Some(true), Some(false), Some(false)));
+    assert_eq!(runs("was-gone"), Some(true), "its process was gone before: that is a fault to find, not a change");
+}
+
+#[test]
+fn what_runs_in_another_network_namespace_does_not_run_here() {
+    let root = TempDir::new().unwrap();
+    let at = root.path();
+    write(at, "run/libvirt/qemu/here.xml", live("here", 811));
+    write(at, "run/libvirt/qemu/there.xml", live("there", 812));
+    write(at, "etc/pve/qemu-server/101.conf", "name: pve-there\n");
+    write(at, "var/run/qemu-server/101.pid", "813\n");
+    let mut seen = Observation::default();
+    for (pid, elsewhere) in [(811, false), (812, true), (813, true), (814, true)] {
+        let mut process = qemu(pid, &["qemu", "-name", &format!("process-{pid}"), "-netdev", "tap,id=n,ifname=tap0"]);
+        process.elsewhere = elsewhere;
+        seen.host.processes.push(process);
+    }
+    let seen = observe(at, seen);
+    let names: Vec<&str> = seen.inventory.instances.iter().map(|instance| instance.name.as_str()).collect();
+    assert_eq!(names, ["here", "process-811", "pve-there", "there"], "a process from elsewhere is no instance of its own");
+    assert_eq!(instance(&seen, "here").is_running(), Some(true));
+    for (name, file) in [("there", "run/libvirt/qemu/there.xml"), ("pve-there", "var/run/qemu-server/101.pid")] {
+        let running = instance(&seen, name).running.as_ref().unwrap();
+        assert!(!running.value && running.place.ends_with(&format!("{file} (in another network namespace)")), "{running:?}");
+    }
+}
+
+#[test]
 fn an_old_system_keeps_it_under_var_run() {
     let root = TempDir::new().unwrap();
     write(root.path(), "var/run/libvirt/qemu/i-1.xml", live("i-1", 7));

@@ -102,6 +102,8 @@ pub enum GapReason {
     Absent,
     /// It changed faster than it could be read (`NLM_F_DUMP_INTR` after bounded retries), so what was read may be torn.
     Torn,
+    /// It came, went or was renamed between the two looks: the newest state is told, and nothing of its rates.
+    Changed,
     /// It was there and could not be understood.
     Malformed,
     /// It was larger than what is read, so the rest is missing.

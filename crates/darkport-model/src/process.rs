@@ -16,6 +16,8 @@ pub struct Process {
     pub comm: String,
     /// What it is to us.
     pub role: ProcessRole,
+    /// Its network namespace is another one than the observed, as `/proc/PID/ns/net` tells (namespaces(7)); false where it does not.
+    pub elsewhere: bool,
     /// Its command line, each argument cut to 4,096 characters and the whole to 256 arguments.
     pub command: Vec<String>,
     /// Its threads; the vhost workers that serve it (`vhost-PID`) are among them.

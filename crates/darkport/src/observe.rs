@@ -46,17 +46,12 @@ pub(crate) fn run(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Observa
 
 fn steps(plan: &Plan) -> Vec<Step> {
     let mut steps: Vec<Step> = Reader::ALL.into_iter().filter(|reader| plan.readers.contains(reader)).map(Step::First).collect();
-    let twice: Vec<Step> = steps.iter().filter_map(|step| if let Step::First(reader) = step { again(*reader) } else { None }).collect();
+    let twice: Vec<Step> = Reader::ALL.into_iter().filter(|reader| plan.readers.contains(reader)).map(Step::Again).collect();
     if !plan.window.is_zero() && !twice.is_empty() {
         steps.push(Step::Wait);
         steps.extend(twice);
     }
     steps
-}
-
-/// What is inventoried has no counters to look at twice.
-fn again(reader: Reader) -> Option<Step> {
-    (reader != Reader::Inventory).then_some(Step::Again(reader))
 }
 
 /// Takes what the reading thread hands over, until it is done or the deadline comes.
@@ -112,7 +107,11 @@ fn unread(step: Step, seen: &mut Observation, reason: GapReason, why: &str) {
     match step {
         Step::First(reader) => reader.missing(seen, reason, why),
         Step::Again(reader) => {
-            let source = if reader == Reader::Bridge { Source::Links } else { Source::Host };
+            let source = match reader {
+                Reader::Bridge => Source::Links,
+                Reader::Inventory => Source::Instances,
+                _ => Source::Host,
+            };
             seen.gaps.push(Gap::new(source, format!("second look at {reader}"), reason, why));
         }
         Step::Wait => {}
@@ -171,6 +170,7 @@ impl Reading {
                     match (reader, &mut inspector) {
                         (Reader::Bridge, Some(inspector)) => inspector.observe_again(&mut seen),
                         (Reader::Host, _) => host.observe_again(&mut seen),
+                        (Reader::Inventory, _) => self.inventory_reader().observe_again(&mut seen),
                         _ => {}
                     }
                 }

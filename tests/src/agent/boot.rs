@@ -21,6 +21,8 @@ use crate::wire::{Event, Job};
 pub(crate) const BINARY: &str = "/usr/lib/lab/lab";
 /// The job.
 pub(crate) const JOB: &str = "/usr/lib/lab/job.json";
+/// Names the unpacked QEMU, for a scenario with a real guest.
+pub(crate) const QEMU_VARIABLE: &str = "LAB_QEMU";
 /// The VM's way out.
 const PORT: &str = "/dev/vport0p1";
 const NOTHING: Option<&str> = None;
@@ -121,6 +123,10 @@ pub(crate) fn host_ground(root: &str) -> Result<()> {
     mount(Some(root), root, NOTHING, MsFlags::MS_BIND, NOTHING).doing(doing)?;
     let root = Path::new(root);
     mount(Some("/dev"), &root.join("dev"), NOTHING, MsFlags::MS_BIND | MsFlags::MS_REC, NOTHING).doing(doing)?;
+    if let Some(qemu) = std::env::var_os(QEMU_VARIABLE) {
+        let onto = root.join(machine::REAL_QEMU.trim_start_matches('/'));
+        mount(Some(Path::new(&qemu)), &onto, NOTHING, MsFlags::MS_BIND, NOTHING).doing(doing)?;
+    }
     chdir(root).doing(doing)?;
     pivot_root(".", "mnt").doing(doing)?;
     chdir("/").doing(doing)?;

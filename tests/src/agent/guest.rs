@@ -24,9 +24,11 @@ const FULL_SIZE: usize = 1472;
 pub(super) struct Guest {
     /// Who it is.
     pub(super) identity: Identity,
+    /// Whom its pings go to.
+    target: Ipv4Addr,
     icmp: OwnedFd,
     pulse: OwnedFd,
-    _net: Netns,
+    _net: Option<Netns>,
 }
 
 /// A network namespace that `ip -n NAME` finds for as long as the value lives.
@@ -71,7 +73,13 @@ impl Guest {
             rtnl.default_route(subnet.gateway)?;
             Ok((icmp_socket()?, icmp_socket()?))
         })?;
-        Ok(Self { identity, icmp, pulse, _net: net })
+        Ok(Self { identity, target: subnet.gateway, icmp, pulse, _net: Some(net) })
+    }
+
+    /// An instance with a kernel of its own: it is pinged from the network host, which takes the same way back and forth.
+    pub(super) fn from_outside(identity: Identity, network_host: &File) -> Result<Self> {
+        let (icmp, pulse) = ns::in_net(network_host, || Ok((icmp_socket()?, icmp_socket()?)))?;
+        Ok(Self { target: identity.ip, identity, icmp, pulse, _net: None })
     }
 }
 
@@ -118,7 +126,7 @@ pub(super) struct Reached {
 }
 
 /// Pings the gateway from all guests at once: `rounds` small ones, and as many of full size.
-pub(super) fn ping_all(guests: &[Guest], gateway: Ipv4Addr, rounds: u16, wait: Duration) -> Vec<Reached> {
+pub(super) fn ping_all(guests: &[Guest], rounds: u16, wait: Duration) -> Vec<Reached> {
     let mut reached = vec![Reached::default(); guests.len()];
     let mut seen = vec![std::collections::BTreeSet::new(); guests.len()];
     let drain = |seen: &mut Vec<std::collections::BTreeSet<u16>>, until: Instant, all: usize| {
@@ -140,8 +148,8 @@ pub(super) fn ping_all(guests: &[Guest], gateway: Ipv4Addr, rounds: u16, wait: D
     }
     for round in 0..rounds {
         for guest in guests {
-            ping(&guest.icmp, gateway, round, 56);
-            ping(&guest.icmp, gateway, 500 + round, FULL_SIZE);
+            ping(&guest.icmp, guest.target, round, 56);
+            ping(&guest.icmp, guest.target, 500 + round, FULL_SIZE);
         }
         let sent = usize::from(round + 1) * 2;
         drain(&mut seen, Instant::now() + if round + 1 == rounds { wait } else { wait / 4 }, sent);
@@ -161,16 +169,17 @@ pub(super) struct Pulse {
 
 impl Pulse {
     /// Every guest pings the gateway about three times a second.
-    pub(super) fn start(guests: &[Guest], gateway: Ipv4Addr) -> Result<Self> {
-        let sockets = guests.iter().map(|g| g.pulse.try_clone().doing(|| "copying a socket".into())).collect::<Result<Vec<_>>>()?;
+    pub(super) fn start(guests: &[Guest]) -> Result<Self> {
+        let sockets =
+            guests.iter().map(|g| Ok((g.pulse.try_clone().doing(|| "copying a socket".into())?, g.target))).collect::<Result<Vec<_>>>()?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || {
             let mut sequence = 1000_u16;
             while !stopped.load(Ordering::Relaxed) {
                 sequence = sequence.checked_add(1).unwrap_or(1000);
-                for socket in &sockets {
-                    ping(socket, gateway, sequence, 56);
+                for (socket, target) in &sockets {
+                    ping(socket, *target, sequence, 56);
                     let mut packet = [0; 256];
                     while recv(socket.as_raw_fd(), &mut packet, MsgFlags::empty()).is_ok() {}
                 }

@@ -13,4 +13,4 @@ mod play;
 mod world;
 
 pub(crate) use applets::applet;
-pub(crate) use boot::{ground, host_ground, vm_init};
+pub(crate) use boot::{QEMU_VARIABLE, ground, host_ground, vm_init};

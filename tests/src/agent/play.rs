@@ -23,9 +23,11 @@ use crate::wire::Run;
 /// A shell command of a scenario may take this long.
 const COMMAND_LIMIT: Duration = Duration::from_secs(20);
 /// darkport may take this long before it is ended.
-const DARKPORT_LIMIT: Duration = Duration::from_secs(60);
+const DARKPORT_LIMIT: Duration = Duration::from_secs(100);
 /// The data centre has this long to become healthy.
 const HEALTH_LIMIT: Duration = Duration::from_secs(15);
+/// The same with a guest whose kernel has to boot, emulated.
+const GUEST_LIMIT: Duration = Duration::from_secs(90);
 /// What is kept of an output.
 const OUTPUT_LIMIT: u64 = 16 << 20;
 /// Where programs are in the lab.
@@ -53,7 +55,7 @@ fn play_into(scenario: &Scenario, keep_observation: bool, run: &mut Run) -> Resu
         run.phases.push((name.to_owned(), clock.elapsed().as_secs_f64()));
         clock = Instant::now();
     };
-    let world = World::build(scenario)?;
+    let mut world = World::build(scenario)?;
     run.instances = match scenario.run_on {
         HostName::Virt1012 => world.instances.iter().map(|i| i.name.clone()).collect(),
         HostName::Virt1011 => world.neighbours.iter().map(|g| g.identity.name.clone()).collect(),
@@ -63,9 +65,9 @@ fn play_into(scenario: &Scenario, keep_observation: bool, run: &mut Run) -> Resu
     for command in &scenario.before {
         shell(command)?;
     }
-    wait_until_healthy(&world)?;
+    wait_until_healthy(&world, if scenario.guest.is_some() { GUEST_LIMIT } else { HEALTH_LIMIT })?;
     phase(run, "health");
-    let pulse = if scenario.idle { None } else { Some(Pulse::start(&world.guests, world.subnet.gateway)?) };
+    let pulse = if scenario.idle { None } else { Some(Pulse::start(&world.guests)?) };
     for command in &scenario.fault {
         shell(command)?;
     }
@@ -74,6 +76,7 @@ fn play_into(scenario: &Scenario, keep_observation: bool, run: &mut Run) -> Resu
     }
     let background = scenario.background.iter().map(|command| Background::start(command)).collect::<Result<Vec<_>>>()?;
     thread::sleep(Duration::from_millis(scenario.settle_ms));
+    world.reap();
     phase(run, "fault");
     if scenario.truth != Truth::Skip && !scenario.bare {
         find_truth(&world, run);
@@ -92,11 +95,11 @@ fn play_into(scenario: &Scenario, keep_observation: bool, run: &mut Run) -> Resu
     Ok(())
 }
 
-fn wait_until_healthy(world: &World) -> Result<()> {
-    let until = Instant::now() + HEALTH_LIMIT;
+fn wait_until_healthy(world: &World, limit: Duration) -> Result<()> {
+    let until = Instant::now() + limit;
     for guests in [&world.guests, &world.neighbours] {
         loop {
-            let reached = ping_all(guests, world.subnet.gateway, 1, Duration::from_millis(700));
+            let reached = ping_all(guests, 1, Duration::from_millis(700));
             let silent: Vec<_> =
                 guests.iter().zip(&reached).filter(|(_, r)| r.small == 0 || r.full == 0).map(|(g, _)| g.identity.name.as_str()).collect();
             if silent.is_empty() {
@@ -112,7 +115,7 @@ fn wait_until_healthy(world: &World) -> Result<()> {
 
 fn find_truth(world: &World, run: &mut Run) {
     const ROUNDS: u16 = 4;
-    let reached = ping_all(&world.guests, world.subnet.gateway, ROUNDS, Duration::from_millis(600));
+    let reached = ping_all(&world.guests, ROUNDS, Duration::from_millis(600));
     for (guest, reached) in world.guests.iter().zip(reached) {
         if reached.small == 0 {
             run.truth_dark.push(guest.identity.name.clone());

@@ -1,11 +1,12 @@
 //! The data centre: a trunk switch, a network host, a healthy hypervisor and the one that will fail.
 
 use std::fmt::Write as _;
+use std::net::Ipv4Addr;
 
 use super::guest::{Guest, Netns};
 use super::host::{Host, batch, bind_file};
 use super::identity::{Identity, Subnet, mac_text, nova_conf, subnet};
-use super::machine::{Machine, Wire};
+use super::machine::{Machine, WIRE_FAR, WIRE_KEY, WIRE_NEAR, Wire, start_qemu};
 use crate::error::{LabError, Result};
 use crate::scenario::{HostName, Layout, Scenario};
 
@@ -69,12 +70,7 @@ impl World {
             world.host(HostName::Virt1012)?.batch("bridge", &vlan_aware_ports(&world.instances))?;
         }
         if scenario.wire_errors.is_some() {
-            let wire = Wire::connect(
-                &world.host(HostName::Virt1012)?.namespaces.net,
-                "eth1",
-                &world.named("switch")?.namespaces.net,
-                "sw-virt1012",
-            )?;
+            let wire = Wire::start(&world.named("switch")?.namespaces.net)?;
             world.wire = Some(wire);
         }
         world.start_instances(scenario, neighbours, nets)?;
@@ -92,28 +88,43 @@ impl World {
                     0
                 } else {
                     let net = nets.next().ok_or_else(|| missing(&identity.name))?;
-                    let machine = Machine::start(host, &identity, identity.tap.then_some(&net.file))?;
+                    let real = scenario.guest.is_some() && name == HostName::Virt1012 && identity.index == 0;
+                    let machine = if real {
+                        start_qemu(host, &identity, self.subnet)?
+                    } else {
+                        Machine::start(host, &identity, identity.tap.then_some(&net.file))?
+                    };
                     let pid = machine.child.id();
                     self.machines.push(machine);
                     let _ = std::fs::write(format!("/run/lab/{}.pid", identity.name), pid.to_string());
-                    let guest = Guest::configure(identity.clone(), net, self.subnet)?;
-                    if name == HostName::Virt1012 {
-                        self.guests.push(guest)
+                    let guest = if real {
+                        Guest::from_outside(identity.clone(), &self.host(HostName::Labnet1001)?.namespaces.net)?
                     } else {
-                        self.neighbours.push(guest)
+                        Guest::configure(identity.clone(), net, self.subnet)?
+                    };
+                    if name == HostName::Virt1012 {
+                        self.guests.push(guest);
+                    } else {
+                        self.neighbours.push(guest);
                     }
                     pid
                 };
                 host.write(&format!("/etc/libvirt/qemu/{}.xml", identity.name), &identity.persistent_xml(layout.bridge()))?;
+                let shown = if scenario.bare { 1 } else { pid };
+                host.write(&format!("/run/libvirt/qemu/{}.xml", identity.name), &identity.live_xml(layout.bridge(), shown))?;
                 if !scenario.bare {
-                    host.write(&format!("/run/libvirt/qemu/{}.xml", identity.name), &identity.live_xml(layout.bridge(), pid))?;
                     host.write(&format!("/run/libvirt/qemu/{}.pid", identity.name), &pid.to_string())?;
-                } else {
-                    host.write(&format!("/run/libvirt/qemu/{}.xml", identity.name), &identity.live_xml(layout.bridge(), 1))?;
                 }
             }
         }
         Ok(())
+    }
+
+    /// Reaps instances whose process ended, as libvirt would.
+    pub(super) fn reap(&mut self) {
+        for machine in &mut self.machines {
+            let _ = machine.child.try_wait();
+        }
     }
 
     fn named(&self, name: &str) -> Result<&Host> {
@@ -181,12 +192,13 @@ fn virt1012(scenario: &Scenario, instances: &[Identity]) -> String {
     let bridge = scenario.layout.bridge();
     let mut text = String::from("addr add 10.64.20.12/24 dev eth0\nroute add default via 10.64.20.1 dev eth0 onlink\n");
     if scenario.wire_errors.is_some() {
-        text.push_str("tuntap add dev eth1 mode tap vnet_hdr\nlink set eth1 address 40:a8:f0:38:35:89 up\n");
+        text.push_str("link set eth0 mtu 1600\n");
+        text.push_str(&tunnel("eth1", WIRE_NEAR, WIRE_FAR));
+        text.push_str("link set eth1 address 40:a8:f0:38:35:89\n");
     }
     let stp = if scenario.stp { "stp_state 1 forward_delay 200 hello_time 100 max_age 600" } else { "stp_state 0 forward_delay 0" };
     let (uplink, extra) = match scenario.layout {
-        Layout::NovaNetwork => ("eth1.1102", "link add link eth1 name eth1.1102 up type vlan id 1102\n"),
-        Layout::GatewayOnBridge => ("eth1.1102", "link add link eth1 name eth1.1102 up type vlan id 1102\n"),
+        Layout::NovaNetwork | Layout::GatewayOnBridge => ("eth1.1102", "link add link eth1 name eth1.1102 up type vlan id 1102\n"),
         Layout::Bond => (
             "bond0.1102",
             "link add bond0 type bond mode active-backup miimon 100\nlink set eth1 down\nlink set eth2 down\nlink set eth1 master bond0\n\
@@ -197,7 +209,9 @@ fn virt1012(scenario: &Scenario, instances: &[Identity]) -> String {
     };
     text.push_str(extra);
     let filtering = if scenario.layout == Layout::VlanAware { " vlan_filtering 1 vlan_default_pvid 1" } else { "" };
-    let _ = writeln!(text, "link add {bridge} up type bridge {stp}{filtering}");
+    // As libvirt does, which gives its network's bridge an address of its own.
+    let address = if scenario.layout == Layout::Libvirt { "address 52:54:00:3c:d1:01 " } else { "" };
+    let _ = writeln!(text, "link add {bridge} {address}type bridge {stp}{filtering}");
     if !uplink.is_empty() {
         let _ = writeln!(text, "link set {uplink} master {bridge}");
     }
@@ -208,12 +222,18 @@ fn virt1012(scenario: &Scenario, instances: &[Identity]) -> String {
         }
         let _ = writeln!(text, "link set {port} master {bridge}");
     }
+    let _ = writeln!(text, "link set {bridge} up");
     match scenario.layout {
         Layout::Libvirt => text.push_str("addr add 192.168.122.1/24 broadcast + dev virbr0\n"),
         Layout::GatewayOnBridge => text.push_str("addr add 10.68.16.1/21 broadcast + dev br1102\n"),
         _ => {}
     }
     text
+}
+
+/// One end of the wire that can go bad.
+fn tunnel(name: &str, local: Ipv4Addr, remote: Ipv4Addr) -> String {
+    format!("link add {name} mtu 1500 type gretap local {local} remote {remote} key {WIRE_KEY} icsum ocsum\nlink set {name} up\n")
 }
 
 fn vlan_aware_ports(instances: &[Identity]) -> String {
@@ -241,7 +261,8 @@ fn switch(scenario: &Scenario) -> String {
         let _ = writeln!(text, "link set m-{host} master mgmt up");
     }
     if scenario.wire_errors.is_some() {
-        text.push_str("tuntap add dev sw-virt1012 mode tap vnet_hdr\nlink set sw-virt1012 up\n");
+        text.push_str("link set m-virt1012 mtu 1600\nlink set mgmt mtu 1600\naddr add 10.64.20.1/24 dev mgmt\n");
+        text.push_str(&tunnel("sw-virt1012", WIRE_FAR, WIRE_NEAR));
     }
     let filtering = if scenario.layout.plain() { "" } else { " vlan_filtering 1" };
     let _ = writeln!(text, "link add trunk up type bridge forward_delay 0{filtering}");

@@ -1,6 +1,7 @@
 //! Processes that matter to an instance's network.
 
 mod cmdline;
+mod namespace;
 mod role;
 mod threads;
 
@@ -33,6 +34,7 @@ pub(crate) fn read(look: &mut Look<'_>, seen: &mut Seen) -> Vec<Process> {
     let mut vhosts = Vec::new();
     // After one command line that hangs the others of its kind would cost the same wait each.
     let mut hung = false;
+    let observed = namespace::observed(look);
     for pid in pids(look) {
         let directory = look.proc(pid.to_string());
         let comm = match read_bounded(&directory.join("comm"), 4096) {
@@ -70,6 +72,8 @@ pub(crate) fn read(look: &mut Look<'_>, seen: &mut Seen) -> Vec<Process> {
             _ => role_of_command(&process.command),
         };
         process.threads = threads;
+        // A kernel thread has no command line, and the namespace that it has says nothing.
+        process.elsewhere = !process.command.is_empty() && namespace::is_elsewhere(look, &directory, observed.as_deref());
         processes.push(process);
     }
     attribute(&mut processes, vhosts);
