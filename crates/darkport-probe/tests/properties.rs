@@ -1,6 +1,6 @@
 //! The sweep's machine without a socket: whatever the network does, it ends in time, calls nobody silent who answers often enough,
 //! and invents nobody.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -100,12 +100,12 @@ fn play(machine: &mut Machine, net: &mut Net, mut disturb: impl FnMut(u64, &mut 
     let mut on_the_way: BTreeMap<(u64, usize), Vec<u8>> = BTreeMap::new();
     let mut number = 0;
     for _ in 0..2_000_000 {
-        let mut next = machine.poll(Duration::from_micros(now), None, &mut asks);
+        let mut to_do = machine.poll(Duration::from_micros(now), None, &mut asks);
         while let Some(((at, key), bytes)) =
             on_the_way.first_key_value().filter(|((at, _), _)| *at <= now).map(|(key, bytes)| (*key, bytes.clone()))
         {
             on_the_way.remove(&(at, key));
-            next = machine.poll(Duration::from_micros(now), Some(Received::new(&bytes, Duration::from_micros(at))), &mut asks);
+            to_do = machine.poll(Duration::from_micros(now), Some(Received::new(&bytes, Duration::from_micros(at))), &mut asks);
         }
         disturb(now, machine);
         for ask in std::mem::take(&mut asks) {
@@ -114,7 +114,7 @@ fn play(machine: &mut Machine, net: &mut Net, mut disturb: impl FnMut(u64, &mut 
                 on_the_way.insert((at, number), bytes);
             }
         }
-        let until = match next {
+        let until = match to_do {
             Next::Done => return now,
             Next::Wait(until) => u64::try_from(until.as_nanos().div_ceil(1000)).unwrap(),
             other => panic!("{other:?}"),

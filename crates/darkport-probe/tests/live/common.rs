@@ -52,15 +52,13 @@ pub(crate) fn batch(namespace: Option<&str>, lines: &str) {
 pub(crate) fn bridge(ports: usize) {
     run("ip netns add guests");
     run("ip netns exec guests sysctl -qw net.ipv4.conf.all.arp_ignore=1 net.ipv4.icmp_ratelimit=0");
-    let mut host = "link add br0 address 02:00:00:00:00:fe type bridge\n".to_owned();
-    let mut guests = String::new();
-    for port in 0..ports {
-        host += &format!("link add vnet{port} type veth peer name eth{port} address fa:16:3e:00:00:0{port} netns guests\n");
-        host += &format!("link set vnet{port} master br0 up\n");
-        guests += &format!("link set eth{port} up\n");
-    }
-    batch(None, &(host + "link set br0 up\n"));
-    batch(Some("guests"), &guests);
+    let each = |line: &dyn Fn(usize) -> String| (0..ports).map(line).collect::<Vec<_>>().join("\n");
+    let host = each(&|n| {
+        let pair = format!("link add vnet{n} type veth peer name eth{n} address fa:16:3e:00:00:0{n} netns guests");
+        format!("{pair}\nlink set vnet{n} master br0 up")
+    });
+    batch(None, &format!("link add br0 address 02:00:00:00:00:fe type bridge\n{host}\nlink set br0 up\n"));
+    batch(Some("guests"), &each(&|n| format!("link set eth{n} up")));
     // The kernel works off carrier changes when it finds time.
     for _ in 0..100 {
         if run("bridge link").matches("state forwarding").count() == ports {

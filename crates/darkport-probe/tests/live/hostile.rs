@@ -46,7 +46,7 @@ fn no_flood_changes_the_answer() {
         bridge(2);
         run("ip link set br0 mtu 9000");
         let live: Vec<Ipv4Addr> = (0..200).map(|n| Ipv4Addr::new(10, 0, 1, n)).collect();
-        batch(Some("guests"), &live.iter().map(|address| format!("address add {address}/32 dev eth0\n")).collect::<String>());
+        batch(Some("guests"), &live.iter().map(|address| format!("address add {address}/32 dev eth0")).collect::<Vec<_>>().join("\n"));
         let question = Arp::request(BRIDGE, Ipv4Addr::UNSPECIFIED, Ipv4Addr::new(192, 0, 2, 1));
         let mut gratuitous = question;
         (gratuitous.sender, gratuitous.sender_mac) = (question.target, BAD);

@@ -28,7 +28,9 @@ fn arp(reply: bool, to: MacAddr, tag: Option<Tag>) -> Vec<u8> {
 
 fn send(socket: &PacketSocket, frames: &[Vec<u8>]) {
     let mut batch = Batch::default();
-    frames.iter().for_each(|bytes| batch.push(|into| into.extend(bytes)));
+    for bytes in frames {
+        batch.push(|into| into.extend(bytes));
+    }
     socket.send(&batch).unwrap();
 }
 
@@ -44,7 +46,7 @@ fn the_kernels_filter_is_the_one_that_was_written() {
         let mut heard = Vec::new();
         while receiver
             .receive(Duration::from_millis(200), |frame| {
-                heard.push((frame.bytes.to_vec(), frame.tag, frame.kind, frame.interface, frame.at))
+                heard.push((frame.bytes.to_vec(), frame.tag, frame.kind, frame.interface, frame.at));
             })
             .unwrap()
             > 0
@@ -93,7 +95,7 @@ fn own_frames_are_heard_only_when_asked_for() {
             while socket
                 .receive(Duration::from_millis(100), |frame| {
                     if frame.bytes == mine {
-                        found.push(frame.kind)
+                        found.push(frame.kind);
                     }
                 })
                 .unwrap()

@@ -24,8 +24,9 @@ fn up(report: &SweepReport, icmp: bool) -> BTreeSet<Ipv4Addr> {
 fn town() -> BTreeSet<Ipv4Addr> {
     bridge(3);
     let live: BTreeSet<Ipv4Addr> = (0..4094u32).filter(|n| n % 3 == 1).map(|n| Ipv4Addr::from(0x0a44_1001 + n)).collect();
-    let lines: String = (0..).zip(&live).map(|(n, address)| format!("address add {address}/32 dev eth{}\n", n % 3)).collect();
-    batch(Some("guests"), &(lines + "route add 10.68.16.0/20 dev eth0\n"));
+    let mut lines: Vec<String> = (0..).zip(&live).map(|(n, address)| format!("address add {address}/32 dev eth{}", n % 3)).collect();
+    lines.push("route add 10.68.16.0/20 dev eth0".into());
+    batch(Some("guests"), &lines.join("\n"));
     live
 }
 
