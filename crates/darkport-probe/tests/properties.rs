@@ -34,11 +34,13 @@ struct Net {
     /// Each answer comes this often.
     copies: usize,
     icmp: bool,
+    /// One who misses the first questions.
+    deaf: Option<(MacAddr, usize)>,
 }
 
 impl Net {
     fn of(live: BTreeMap<Ipv4Addr, Vec<MacAddr>>) -> Self {
-        Self { live, delays: vec![100], frames: 0, losses: BTreeMap::new(), copies: 1, icmp: true }
+        Self { live, delays: vec![100], frames: 0, losses: BTreeMap::new(), copies: 1, icmp: true, deaf: None }
     }
 
     fn delay(&mut self) -> u64 {
@@ -69,7 +71,9 @@ impl Net {
             Message::Arp(question) => {
                 assert!(question.sender_mac == ME && question.operation == ArpOperation::Request && question.sender != question.target);
                 for mac in self.live.get(&question.target).cloned().unwrap_or_default() {
-                    if frame.destination == BROADCAST || frame.destination == mac {
+                    if let Some((_, left @ 1..)) = self.deaf.as_mut().filter(|(deaf, _)| *deaf == mac) {
+                        *left -= 1;
+                    } else if frame.destination == BROADCAST || frame.destination == mac {
                         replies.push(Frame::new(ME, mac, None, Message::Arp(Arp::reply_to(&question, mac))));
                     }
                 }
@@ -195,6 +199,24 @@ fn one_who_answers_for_every_address_is_one_holder_of_each() {
     for (index, state) in (1u32..).zip(machine.states()) {
         assert_eq!(state.holders.len(), if index <= 50 { 2 } else { 1 });
     }
+}
+
+#[test]
+fn who_answers_in_anothers_place_does_not_end_the_asking() {
+    let run = |live: Vec<MacAddr>, lost: usize| {
+        let mut with = plan(1, true);
+        with.targets[0].mac = Some(mac(1));
+        let mut machine = Machine::new(with);
+        let mut net = Net::of([(address(1), live)].into());
+        net.deaf = Some((mac(1), lost));
+        play(&mut machine, &mut net, |_, _| ());
+        let state = &machine.states()[0];
+        assert!(answered(state.arp) && answered(state.echo), "{state:?}");
+        (state.arp_tries, state.holders.iter().map(|holder| holder.mac).collect::<Vec<_>>())
+    };
+    assert_eq!(run(vec![mac(9), mac(1)], 4), (5, vec![mac(9), mac(1)]));
+    let (tries, holders) = run(vec![mac(9)], 0);
+    assert!(tries >= 6 && holders == [mac(9)], "{tries} {holders:?}");
 }
 
 #[test]

@@ -55,7 +55,12 @@ pub(super) fn hosts(machine: &Machine, ports: &Ports, lost: bool) -> Vec<SweptHo
         address: target.address,
         name: target.name.clone(),
         expected: target.expected,
-        state: if plan.is_own(target.address) { HostState::Own } else { told(state.arp) },
+        state: match told(state.arp) {
+            _ if plan.is_own(target.address) => HostState::Own,
+            // Time was over while the one who ought to answer was still being asked.
+            HostState::Undecided if !state.holders.is_empty() => HostState::Answered,
+            told => told,
+        },
         holders: state.holders.iter().map(|holder| seen(holder, ports)).collect(),
         tries: state.arp_tries,
         rtt_us: time(state.arp),

@@ -170,24 +170,31 @@ impl Machine {
         } else if state.holders.len() < HOLDERS {
             state.holders.push(Holder { mac: arp.sender_mac, frame_from, answers: 1 });
         }
-        if matches!(state.arp, Outcome::Answered(_)) {
+        // Where it is known who ought to answer, another's word does not end the asking.
+        let another = self.plan.targets.get(index)?.mac.is_some_and(|mac| mac != arp.sender_mac);
+        if matches!(state.arp, Outcome::Answered(_)) || (another && state.arp == Outcome::Open) {
             return Some(());
         }
-        let was_open = state.arp == Outcome::Open;
         let rtt = (state.arp_tries == 1).then(|| at.saturating_sub(state.last_asked));
-        state.arp = Outcome::Answered(rtt);
         self.arp.answer(state.arp_tries, rtt);
-        let goes_on = self.plan.settings.icmp && self.plan.source_for(arp.sender).is_some();
-        if goes_on {
+        self.answered(index, rtt);
+        Some(())
+    }
+
+    /// Somebody has the address: what is left to ask is the echo.
+    fn answered(&mut self, index: usize, rtt: Option<Duration>) {
+        let (Some(state), Some(target)) = (self.states.get_mut(index), self.plan.targets.get(index)) else { return };
+        let was_open = state.arp == Outcome::Open;
+        state.arp = Outcome::Answered(rtt);
+        if self.plan.settings.icmp && self.plan.source_for(target.address).is_some() {
             // One that was given up already is asked after all.
             self.open += usize::from(!was_open);
             state.echo = Outcome::Open;
             self.to_echo.extend(u32::try_from(index));
         } else {
-            state.echo = Outcome::NotAsked;
             self.open -= usize::from(was_open);
+            state.echo = Outcome::NotAsked;
         }
-        Some(())
     }
 
     fn hear_echo(&mut self, at: Duration, packet: &Ipv4<'_>) -> Option<()> {
@@ -231,12 +238,16 @@ impl Machine {
                 };
             }
             match stage {
+                Stage::Arp if !state.holders.is_empty() => {
+                    self.answered(index, None);
+                    continue;
+                }
                 Stage::Arp => (state.arp, state.echo) = (Outcome::Silent, Outcome::NotAsked),
                 Stage::Echo => state.echo = Outcome::Silent,
             }
             self.open -= 1;
         }
-        None
+        self.to_echo.pop_front().and_then(|index| self.ask_echo(now, index as usize))
     }
 
     /// Takes the next one out whose wait is over.
@@ -284,7 +295,8 @@ impl Machine {
     fn ask_echo(&mut self, now: Duration, index: usize) -> Option<Ask> {
         let target = self.plan.targets.get(index)?;
         let state = self.states.get_mut(index)?;
-        let (from, to) = (self.plan.source_for(target.address)?, state.holders.first()?.mac);
+        let known = state.holders.iter().find(|holder| target.mac == Some(holder.mac));
+        let (from, to) = (self.plan.source_for(target.address)?, known.or(state.holders.first())?.mac);
         if state.echo_tries == 0 {
             state.first_asked = now;
         }
