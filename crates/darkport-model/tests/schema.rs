@@ -3,6 +3,7 @@
 //! `UPDATE_SCHEMA=1 cargo test -p darkport-model --features schema` writes them anew.
 #![cfg(feature = "schema")]
 #![allow(clippy::disallowed_methods, reason = "a test reads its fixtures")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use darkport_model::{Diagnosis, Observation};
 use schemars::schema_for;
