@@ -51,7 +51,7 @@ if [ "$loss" -gt 0 ]; then
     ip netns exec guests nft -f "$work/eth.nft"
 fi
 tries=0
-while bridge link | grep -qv ' state forwarding '; do
+while [ "$(ip -o link | grep -c 'state UP')" != $((ports + 1)) ] || [ "$(ip -n guests -o link | grep -c 'state UP')" != "$ports" ]; do
     tries=$((tries + 1))
     [ "$tries" -lt 600 ] || { echo "build-sweep-ground: the ports do not come up" >&2; exit 1; }
     sleep 0.1

@@ -21,6 +21,10 @@ pub enum ProbeError {
     /// The interface is down, so that nothing can be sent.
     #[error("the interface {0:?} is down")]
     Down(String),
+    /// The interface has no carrier (a bridge: no port that has one), and the kernel lets frames vanish that are sent on it (linux,
+    /// `net/sched/sch_generic.c`, `noop_enqueue`).
+    #[error("the interface {0:?} has no carrier")]
+    NoCarrier(String),
     /// The interface is not an Ethernet one.
     #[error("the interface {0:?} has no Ethernet address")]
     NotEthernet(String),

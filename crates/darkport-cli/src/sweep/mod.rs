@@ -123,7 +123,7 @@ fn next(error: &ProbeError) -> &'static str {
     match error {
         _ if error.needs_privilege() => "Next: run it as root, or with CAP_NET_RAW.",
         ProbeError::NoDevice(_) => "Next: `ip link` lists the interfaces; --netns looks into another namespace.",
-        ProbeError::Down(_) => "Next: `darkport` tells why nobody can be reached over it.",
+        ProbeError::Down(_) | ProbeError::NoCarrier(_) => "Next: `darkport` tells why nobody can be reached over it.",
         _ => "",
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use darkport::model::{ExitCode, Gap, GapReason, bounded, printable};
+use darkport::model::{ExitCode, Gap, GapReason, Source, bounded, printable};
 use darkport::probe::HostState;
 
 use super::Answer;
@@ -64,9 +64,11 @@ pub(super) fn judge(answer: &Answer, warning: Option<f64>, critical: Option<f64>
     let over = |limit: Option<f64>| limit.is_some_and(|limit| share > limit);
     let thresholds = warning.is_some() || critical.is_some();
     // Ports that could not be read and addresses that nobody knows leave the answer about all others as it is.
-    let torn = gaps(answer).any(|gap| gap.reason != GapReason::Absent);
+    let torn = gaps(answer).any(|gap| gap.source != Source::Fdb && gap.reason != GapReason::Absent);
     let code = if over(critical) || (!thresholds && sums.expected_silent > 0) {
         ExitCode::Critical
+    } else if sums.targets == 0 && gaps(answer).next().is_none() {
+        ExitCode::Ok
     } else if sums.undecided > 0 || torn || sums.targets == 0 {
         ExitCode::Unknown
     } else if over(warning) || sums.findings > 0 || (!thresholds && sums.answered == 0) {
@@ -75,6 +77,7 @@ pub(super) fn judge(answer: &Answer, warning: Option<f64>, critical: Option<f64>
         ExitCode::Ok
     };
     let mut line = match (sums.targets, code) {
+        (0, ExitCode::Ok) => "no instance runs here".to_owned(),
         (0, _) => "nobody to ask for: no instance's address is known".to_owned(),
         _ => format!("{} of {} answer, {} silent", sums.answered, sums.targets, sums.silent),
     };

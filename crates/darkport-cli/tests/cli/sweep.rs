@@ -25,7 +25,7 @@ for n in 0 1 2; do
     <filterref filter='nova'><parameter name='IP' value='10.68.16.$((n + 4))'/></filterref>
     </interface></devices></domain></domstatus>" > /run/libvirt/qemu/instance-0000000$n.xml
 done
-while bridge link | grep -qv 'state forwarding'; do sleep 0.05; done
+while [ "$(ip -o link | grep -c 'state UP')$(ip -n guests -o link | grep -c 'state UP')" != 32 ]; do sleep 0.05; done
 "#;
 
 /// Runs a script on that ground, in which `$sweep` is the program; none where no namespace can be had, which is said.
@@ -58,6 +58,15 @@ fn this_hosts_instances_are_asked_for_by_themselves() {
     assert_eq!(line("10.68.16.5")[5], "instance-00000001");
     assert_eq!(line("10.68.16.6")[1], "SILENT");
     assert!(run.err.is_empty(), "{}", run.err);
+}
+
+#[test]
+fn a_host_without_instances_is_no_fault_and_one_with_unknown_ones_is_no_answer() {
+    let Some(run) = on_ground("rm /run/libvirt/qemu/*; exec $sweep") else { return };
+    assert_eq!((run.code, &*run.out), (Some(0), "OK  no instance runs here\n"), "{}", run.err);
+    let Some(run) = on_ground("sed -i /parameter/d /run/libvirt/qemu/*; exec $sweep") else { return };
+    assert_eq!(run.code, Some(3), "{}{}", run.out, run.err);
+    assert!(run.out.contains("not told: addresses: of 3 interfaces"), "{}", run.out);
 }
 
 #[test]

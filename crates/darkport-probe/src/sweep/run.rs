@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use darkport_bridge::{Inspector, Namespace, in_namespace};
-use darkport_model::{Gap, GapReason, IpPrefix, Link, MacAddr, Observation, Source, Vid};
+use darkport_model::{Carrier, Gap, GapReason, IpPrefix, Link, MacAddr, Observation, OperState, Source, Vid};
 
 use super::findings::{self, Ports};
 use super::machine::Machine;
@@ -154,7 +154,13 @@ impl Sweep {
             return Err(ProbeError::Links(gap.to_string()));
         }
         let device = seen.link_named(&self.device).ok_or_else(|| ProbeError::NoDevice(self.device.clone()))?;
-        if device.admin_up { Ok(device) } else { Err(ProbeError::Down(device.name.clone())) }
+        // A carrier that the kernel has not worked off yet (`linkwatch`) shows in the operational state only.
+        let dead = matches!(device.oper_state, OperState::Down | OperState::LowerLayerDown | OperState::NotPresent);
+        match device.admin_up {
+            false => Err(ProbeError::Down(device.name.clone())),
+            true if dead || device.carrier == Carrier::Down => Err(ProbeError::NoCarrier(device.name.clone())),
+            true => Ok(device),
+        }
     }
 
     fn plan(&mut self, mac: MacAddr, device: &Link, seen: &Observation) -> Result<Plan, ProbeError> {

@@ -59,9 +59,10 @@ pub(crate) fn bridge(ports: usize) {
     });
     batch(None, &format!("link add br0 address 02:00:00:00:00:fe type bridge\n{host}\nlink set br0 up\n"));
     batch(Some("guests"), &each(&|n| format!("link set eth{n} up")));
-    // The kernel works off carrier changes when it finds time.
-    for _ in 0..100 {
-        if run("bridge link").matches("state forwarding").count() == ports {
+    // The kernel works off carrier changes when it finds time, and until then lets vanish what is sent.
+    for _ in 0..400 {
+        let up = |links: String| links.matches("state UP").count();
+        if up(run("ip -o link")) == ports + 1 && up(run("ip -n guests -o link")) == ports {
             return;
         }
         std::thread::sleep(std::time::Duration::from_millis(50));

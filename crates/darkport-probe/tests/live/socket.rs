@@ -15,6 +15,9 @@ fn wire() -> (u32, u32) {
     run("ip link add wa address 02:00:00:00:00:0a type veth peer name wb address 02:00:00:00:00:0b");
     run("ip link set wa up");
     run("ip link set wb up");
+    while run("ip -o link").matches("state UP").count() < 2 {
+        std::thread::sleep(Duration::from_millis(50));
+    }
     (index(None, "wa"), index(None, "wb"))
 }
 

@@ -164,6 +164,8 @@ fn what_cannot_be_asked_says_why() {
         run("ip link set lo up");
         assert!(matches!(error("lo", prefix("10.0.0.0/30")), ProbeError::NotEthernet(_)));
         assert!(matches!(error("vnet0", Vec::new()), ProbeError::NoTargets));
+        run("ip -n guests link set eth0 down");
+        assert_eq!(error("vnet0", prefix("10.0.0.0/30")).to_string(), "the interface \"vnet0\" has no carrier");
         let gone = Namespace::Path("/run/netns/gone".into());
         assert!(matches!(Sweep::on("br0").namespace(gone).run().unwrap_err(), ProbeError::Look(_)));
     });
