@@ -2,7 +2,7 @@
 # Measures darkport-sweep beside its peers in namespaces made for it, and prints the tables that RESULTS-sweep.md keeps.
 # Usage: benches/sweep.sh [RUNS] [PART…]     PARTs: one lossy icmp ports wide; all unless named
 # Needs root, iproute2, nftables, arp-scan, nmap and fping (apt-get install). The programs run by turns, so that whatever else the
-# machine does meets all of them alike; the slow ones run in every tenth or fiftieth round.
+# machine does meets all of them alike; the slow ones run in every tenth, twentieth or hundredth round.
 set -eu
 cd "$(dirname "$0")/.."
 runs=${1:-100}
@@ -34,21 +34,21 @@ for part in $parts; do
             printf '\n## %s: 2,046 targets, 1,500 answer, one port, %s %% loss each way\n\n' "$part" "$loss"
             # Under loss nmap takes minutes.
             nmap=10
-            [ "$part" = lossy ] && nmap=50
+            [ "$part" = lossy ] && nmap=100
             measure "$runs" 10.68.16.0 21 2046 1500 1 "$loss" \
                 "darkport-sweep=$sweep $net" \
                 "arp-scan tuned=arp-scan -q -I br0 -i 1u -r 1 -t 10 $net" \
                 "arp-scan tuned=arp-scan -q -I br0 -i 10u -r 1 -t 100 $net" \
                 "arp-scan tuned=arp-scan -q -I br0 -i 50u -r 3 -t 100 -b 1 $net" \
-                "arp-scan/10=arp-scan -q -I br0 $net" \
+                "arp-scan/20=arp-scan -q -I br0 $net" \
                 "nmap tuned/5=nmap -n -sn --min-rate 50000 --max-retries 0 -oG - $net" \
                 "nmap/$nmap=nmap -n -sn -oG - $net" \
-                "fping/50=fping -q -a -g $net"
+                "fping/100=fping -q -a -g $net"
             ;;
         icmp)
             for loss in 0 5; do
                 printf '\n## icmp: the same with an echo to each, %s %% loss each way\n\n' "$loss"
-                measure "$runs" 10.68.16.0 21 2046 1500 1 "$loss" "darkport-sweep=$sweep --icmp $net" "fping/50=fping -q -a -g $net"
+                measure "$runs" 10.68.16.0 21 2046 1500 1 "$loss" "darkport-sweep=$sweep --icmp $net" "fping/100=fping -q -a -g $net"
             done
             ;;
         ports)

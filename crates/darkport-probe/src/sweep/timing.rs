@@ -13,11 +13,16 @@ pub(super) const MOST_TRIES: u8 = 12;
 /// Live addresses that may be called silent in one sweep, on average.
 const MISSES: f64 = 1e-5;
 
-/// Smoothed round-trip times, as TCP keeps them (RFC 6298, 2), and how many questions stayed without an answer.
+/// Round-trip times, and how many questions stayed without an answer.
+///
+/// How long to wait follows the times of nearly all, whatever their order: the smoothed mean that TCP keeps (RFC 6298) would take one
+/// stall of this host, which makes fifty answers late in a row, for the network's pace, and with every address asked once nothing
+/// new would correct it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Timing {
     smoothed: Option<Duration>,
-    variation: Duration,
+    /// How many times took under 1, 2, 4, … microseconds.
+    times: [u32; 32],
     /// Addresses that answered, and the tries that they took.
     answered: u32,
     tries: u32,
@@ -29,16 +34,25 @@ impl Timing {
         self.answered = self.answered.saturating_add(1);
         self.tries = self.tries.saturating_add(tries.into());
         let Some(rtt) = rtt else { return };
-        match self.smoothed {
-            None => (self.smoothed, self.variation) = (Some(rtt), rtt / 2),
-            Some(smoothed) => {
-                self.variation = (self.variation * 3 + smoothed.abs_diff(rtt)) / 4;
-                self.smoothed = Some((smoothed * 7 + rtt) / 8);
-            }
+        self.smoothed = Some(self.smoothed.map_or(rtt, |smoothed| (smoothed * 7 + rtt) / 8));
+        let log = u128::BITS - rtt.as_micros().leading_zeros();
+        if let Some(times) = self.times.get_mut(usize::try_from(log).unwrap_or(31).min(31)) {
+            *times = times.saturating_add(1);
         }
     }
 
-    /// The smoothed round-trip time.
+    /// What nine answers of ten take at most, to the next power of two.
+    fn usual(&self) -> Option<Duration> {
+        let all: u64 = self.times.iter().map(|times| u64::from(*times)).sum();
+        let mut slower = all;
+        let bucket = self.times.iter().position(|times| {
+            slower -= u64::from(*times);
+            slower * 10 < all
+        })?;
+        u32::try_from(bucket).ok().map(|log| Duration::from_micros(1 << log))
+    }
+
+    /// The smoothed round-trip time, for people.
     pub(super) fn rtt(&self) -> Option<Duration> {
         self.smoothed
     }
@@ -50,7 +64,7 @@ impl Timing {
 
     /// How long to wait for the answer to a first try.
     pub(super) fn wait(&self) -> Duration {
-        self.smoothed.map_or(FIRST_WAIT, |smoothed| (smoothed + self.variation * 4).clamp(SHORTEST_WAIT, LONGEST_WAIT))
+        self.usual().map_or(FIRST_WAIT, |usual| (usual * 2).clamp(SHORTEST_WAIT, LONGEST_WAIT))
     }
 
     /// How long to wait after the `tries`-th try: longer each time, and for an expected address twice as long each time.
@@ -96,9 +110,18 @@ mod tests {
         (0..100).for_each(|_| timing.answer(1, Some(Duration::from_micros(300))));
         assert_eq!(timing.wait(), SHORTEST_WAIT);
         (0..100).for_each(|n| timing.answer(1, Some(Duration::from_millis(40 + n % 20))));
-        assert!((60..150).contains(&timing.wait().as_millis()), "{:?}", timing.wait());
-        timing.answer(1, Some(Duration::from_secs(90)));
-        assert_eq!(timing.wait(), LONGEST_WAIT);
+        assert!((80..=140).contains(&timing.wait().as_millis()), "{:?}", timing.wait());
+        let mut slow = Timing::default();
+        slow.answer(1, Some(Duration::from_secs(9_000_000)));
+        assert_eq!(slow.wait(), LONGEST_WAIT);
+    }
+
+    #[test]
+    fn a_stall_of_this_host_is_not_the_networks_pace() {
+        let mut timing = Timing::default();
+        (0..1400).for_each(|_| timing.answer(1, Some(Duration::from_micros(300))));
+        (0..100).for_each(|_| timing.answer(1, Some(Duration::from_millis(900))));
+        assert_eq!(timing.wait(), SHORTEST_WAIT);
     }
 
     #[test]
