@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use darkport_inventory::InventoryReader;
-use darkport_model::{FactSource, GapReason, Instance, Intent, Link, Observation, Process, ProcessRole, Source};
+use darkport_model::{FactSource, Gap, GapReason, Instance, Intent, Link, Observation, Process, ProcessRole, Source};
 use tempfile::TempDir;
 
 const MAC: &str = "fa:16:3e:71:ec:6d";
@@ -200,6 +200,26 @@ fn hidden_directories_are_gaps() {
     for path in ["etc/libvirt/qemu", "proc/7/fdinfo", "proc/8/fdinfo"] {
         fs::set_permissions(at.join(path), fs::Permissions::from_mode(0o700)).unwrap();
     }
+}
+
+#[test]
+fn where_processes_are_hidden_instances_may_be() {
+    let root = TempDir::new().unwrap();
+    let proc = root.path().join("proc").display().to_string();
+    let gaps = |what: &str, reason: GapReason| {
+        let mut seen = Observation::default();
+        seen.gaps.push(Gap::new(Source::Processes, what, reason, "a reason"));
+        let seen = observe(root.path(), seen);
+        seen.gaps_in(Source::Instances).map(|gap| (gap.what.clone(), gap.reason, gap.why.clone())).collect::<Vec<_>>()
+    };
+    let hidden = "processes of other users are hidden, so instances may be";
+    // The list of processes is not whole with hidepid=2, and names are denied with hidepid=1.
+    for what in [proc.clone(), format!("{proc}/812/comm"), format!("{proc}/812/task")] {
+        assert_eq!(gaps(&what, GapReason::Permission), [(what.clone(), GapReason::Permission, hidden.to_owned())]);
+    }
+    let missing = "not all processes could be listed, so instances may be missing";
+    assert_eq!(gaps(&proc, GapReason::TooLarge), [(proc.clone(), GapReason::TooLarge, missing.to_owned())]);
+    assert_eq!(gaps(&format!("{proc}/812/cmdline"), GapReason::Permission), [], "that one is known");
 }
 
 #[test]
