@@ -97,7 +97,7 @@ impl InventoryReader {
         let mut gaps: Vec<Gap> = into.gaps.iter().filter_map(|gap| self.hidden(gap)).take(1).collect();
         into.inventory.instances = self.instances(into, &mut gaps);
         into.inventory.claims = self.claims_said(&mut gaps);
-        into.inventory.intents = intents::read(&self.root, &mut gaps);
+        intents::read(&self.root, &mut into.inventory, &mut gaps);
         tracing::debug!(instances = into.inventory.instances.len(), gaps = gaps.len(), "inventory read");
         files::fold(gaps, &mut into.gaps);
     }

@@ -288,7 +288,11 @@ fn what_the_configuration_wants() {
     write(at, "etc/network/interfaces", "source interfaces.d/*.cfg\nsource /etc/network/more\n");
     write(at, "etc/network/interfaces.d/a.cfg", "iface eth1.1102 inet manual\nsource a.cfg\n");
     write(at, "etc/network/interfaces.d/a.cfg~", "nonsense\n");
-    write(at, "etc/network/more", "iface br7 inet manual\n bridge_ports bond0.7\nsource /etc/*/x\n");
+    write(
+        at,
+        "etc/network/more",
+        "iface br7 inet manual\n bridge_ports bond0.7\nsource /etc/*/x\niface br1102 inet manual\n bridge_ports none\niface br5 inet manual\n bridge_ports none\n",
+    );
     write(at, "usr/lib/systemd/network/10.network", "[Match]\nName=eth8\n[Network]\nBridge=br8\n");
     write(at, "etc/systemd/network/10.network", "[Match]\nName=eth9\n[Network]\nBridge=br9\n");
     write(at, "usr/lib/systemd/network/20.network", "[Match]\nName=eth3\n[Network]\nBridge=br3\n");
@@ -305,6 +309,9 @@ fn what_the_configuration_wants() {
     br7 bond0.7 vid=7 parent=bond0 etc/network/more:2
     br9 eth9 vid= parent= etc/systemd/network/10.network:4
     ");
+    let [isolated] = seen.inventory.isolated.as_slice() else { panic!("{:#?}", seen.inventory.isolated) };
+    assert_eq!((isolated.value.as_str(), isolated.source), ("br5", FactSource::Configuration), "nova gives br1102 an uplink");
+    assert!(isolated.place.ends_with("etc/network/more:7"), "{}", isolated.place);
     let gaps: Vec<&str> = seen.gaps.iter().map(|gap| gap.why.as_str()).collect();
     assert_eq!(gaps, ["a pattern of a kind that is not followed"]);
 }

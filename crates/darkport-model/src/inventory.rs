@@ -18,6 +18,8 @@ pub struct Inventory {
     pub claims: Vec<Claim>,
     /// What the host's own configuration wants.
     pub intents: Vec<Intent>,
+    /// Bridges that the configuration gives no uplink on purpose: `bridge_ports none` (bridge-utils-interfaces(5)).
+    pub isolated: Vec<Fact<String>>,
 }
 
 /// A value and where it was read.
