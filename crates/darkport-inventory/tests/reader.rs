@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use darkport_inventory::InventoryReader;
-use darkport_model::{FactSource, Gap, GapReason, Instance, Intent, Link, Observation, Process, ProcessRole, Source};
+use darkport_model::{FactSource, Gap, GapReason, Instance, Intent, Link, Manager, Observation, Process, ProcessRole, Source};
 use tempfile::TempDir;
 
 const MAC: &str = "fa:16:3e:71:ec:6d";
@@ -276,6 +276,7 @@ fn proxmox_and_its_process_make_one_instance() {
     assert_eq!(seen.inventory.instances.len(), 2);
     let web = instance(&seen, "web");
     assert_eq!((web.pid, web.is_running(), web.nics.len()), (Some(812), Some(true), 1));
+    assert_eq!((web.manager, web.vmid), (Some(Manager::Proxmox), Some(101)));
     assert_eq!(web.nics[0].bridge.as_ref().map(|fact| fact.value.as_str()), Some("vmbr0v7"));
     assert_eq!(instance(&seen, "off").is_running(), Some(false));
 }
