@@ -44,7 +44,8 @@ pub(crate) struct Diagnose {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["save", "netns", "window", "deadline"])]
     pub(crate) from: Option<PathBuf>,
 
-    /// Keep what was seen in FILE (mode 0600), to diagnose it later or elsewhere. Do this before a reboot: it destroys the evidence.
+    /// Keep what was seen in FILE (mode 0600), to diagnose it later or elsewhere. Do this before a reboot: it destroys the evidence. A
+    /// FILE that is there is replaced; a pipe or a device is written into.
     #[arg(long, value_name = "FILE")]
     pub(crate) save: Option<PathBuf>,
 
