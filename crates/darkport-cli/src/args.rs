@@ -40,7 +40,8 @@ pub(crate) struct Diagnose {
     #[arg(long, value_name = "HOST", requires = "instances")]
     pub(crate) asked_host: Option<String>,
 
-    /// Diagnose an observation that --save wrote, here or elsewhere, instead of this host; `-` reads standard input.
+    /// Diagnose an observation that --save wrote, here or elsewhere, instead of this host; `-` reads standard input,
+    /// and is the way for a pipe.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["save", "netns", "window", "deadline"])]
     pub(crate) from: Option<PathBuf>,
 

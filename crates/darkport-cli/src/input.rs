@@ -16,6 +16,8 @@ const LARGEST: u64 = 512 << 20;
 pub(crate) enum FileError {
     #[error("failed to read {0}")]
     Read(String, #[source] io::Error),
+    #[error("failed to read {0}: it is no regular file: use --from - and pipe it in")]
+    NoFile(String),
     #[error("failed to read {0}: it is larger than 512 MiB, which no observation is")]
     TooLarge(String),
     #[error("failed to read {0}: it is not text (invalid UTF-8 after {1} bytes)")]
@@ -31,9 +33,12 @@ pub(crate) fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// The whole of a file, or of standard input for `-`.
+/// The whole of a regular file, or of standard input for `-`: a pipe at a path would be waited for, perhaps for ever.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     let name = show(path);
+    if !is_stdin(path) && fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(FileError::NoFile(name));
+    }
     let mut bytes = Vec::new();
     let result = if is_stdin(path) {
         io::stdin().lock().take(LARGEST + 1).read_to_end(&mut bytes)

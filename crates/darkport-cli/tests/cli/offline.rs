@@ -67,6 +67,18 @@ fn files_that_cannot_be_used_are_told_with_place_and_next_step() {
 }
 
 #[test]
+fn a_pipe_at_a_path_is_refused_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for path in [fifo.as_path(), folder.path(), std::path::Path::new("/dev/zero")] {
+        let run = darkport(&["--from", path.to_str().unwrap()]);
+        assert_eq!((run.code, run.out.as_str()), (Some(3), ""), "{}", run.err);
+        assert!(run.err.contains(path.to_str().unwrap()) && run.err.contains("use --from - and pipe it in"), "{}", run.err);
+    }
+}
+
+#[test]
 fn nothing_seen_is_never_healthy() {
     let run = darkport_with_input(&["--from", "-"], br#"{"schema":1}"#);
     assert_eq!(run.code, Some(3), "{}", run.out);
