@@ -21,6 +21,7 @@ mod subject;
 mod testing;
 mod uplink;
 mod verdict;
+mod wanted;
 mod wiring;
 
 pub use check::Explanation;

@@ -23,7 +23,6 @@ pub(crate) const CAUSE: Definition = Definition {
     },
     needs: &[Source::Instances, Source::Claims],
     worst: Effect::None,
-    follows_from: &[],
     check,
 };
 

@@ -1,8 +1,9 @@
 //! `tap-no-reader`: nobody reads the tap.
 
-use darkport_model::{Carrier, Certainty, Effect, Finding, Fix, HopKind, LinkKind, Source};
+use darkport_model::{Carrier, Certainty, Effect, Finding, HopKind, LinkKind, Source};
 
-use crate::check::{Definition, Explanation, Outcome, quoted, step};
+use super::restart;
+use crate::check::{Definition, Explanation, Outcome};
 use crate::scene::Scene;
 
 pub(crate) const CAUSE: Definition = Definition {
@@ -18,7 +19,6 @@ pub(crate) const CAUSE: Definition = Definition {
     },
     needs: &[Source::Links, Source::Instances],
     worst: Effect::Dark,
-    follows_from: &["tap-admin-down"],
     check,
 };
 
@@ -48,13 +48,7 @@ fn check(scene: &Scene<'_>) -> Outcome {
             if let Some(pid) = subject.lost_process(scene.seen) {
                 finding = finding.seen(format!("process {pid} of {} is gone", subject.name), "/proc");
             }
-            let name = quoted(&subject.name);
-            findings.push(finding.fixed_by(Fix::steps(vec![step(
-                scene,
-                format!("virsh destroy {name}; virsh start {name}"),
-                format!("starts {} anew; what ran inside it is lost as by a power cut", subject.name),
-                None,
-            )])));
+            findings.push(finding.fixed_by(restart(scene, subject)));
         }
     }
     if findings.is_empty() && read == 0 {

@@ -5,6 +5,7 @@ use darkport_model::{Certainty, Effect, Finding, HopKind, Source};
 use crate::check::{Definition, Explanation, Outcome, command, quoted};
 use crate::scene::{Scene, cited};
 use crate::subject::{Attachment, xml_knows};
+use crate::wiring::is_bridge;
 
 pub(crate) const CAUSE: Definition = Definition {
     explanation: Explanation {
@@ -20,7 +21,6 @@ pub(crate) const CAUSE: Definition = Definition {
     },
     needs: &[Source::Links, Source::Instances],
     worst: Effect::Dark,
-    follows_from: &[],
     check,
 };
 
@@ -59,15 +59,20 @@ fn check(scene: &Scene<'_>) -> Outcome {
 /// The bridge that a lone tap belongs in: its domain's word, or else the one that all other instances share.
 fn home(scene: &Scene<'_>, nic: &Attachment<'_>) -> Option<(String, String, Certainty)> {
     if let Some(wanted) = nic.wanted_bridge {
+        // A switch of another kind, or a bridge that is gone, is another cause's matter.
+        scene.wiring.named(&wanted.value).filter(|link| is_bridge(link))?;
         return Some((wanted.value.clone(), format!("it ought to be in {}", cited(wanted)), Certainty::Proven));
     }
-    // A domain whose XML names no bridge is routed, or wired by somebody else.
-    if nic.tap_name.is_none_or(xml_knows) {
+    // A domain whose XML names no bridge is routed, or wired by somebody else; so is a tap with an address.
+    let tap = nic.tap?;
+    if nic.tap_name.is_none_or(xml_knows) || scene.wiring.is_addressed(tap) {
         return None;
     }
     let [only] = scene.segments.as_slice() else { return None };
+    // One that is there by itself shows no custom.
+    let siblings = scene.members(only).filter(|(subject, _)| subject.instance.is_some()).count();
     let name = &only.bridge.name;
-    Some((name.clone(), format!("every other instance's tap is in {name}"), Certainty::Likely))
+    (siblings > 1).then(|| (name.clone(), format!("every other instance's tap is in {name}"), Certainty::Likely))
 }
 
 #[cfg(test)]
