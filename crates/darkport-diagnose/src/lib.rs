@@ -12,6 +12,8 @@
 
 mod causes;
 mod check;
+#[cfg(test)]
+mod layout_tests;
 mod path;
 mod ports;
 mod rank;

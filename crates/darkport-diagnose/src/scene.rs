@@ -165,7 +165,7 @@ impl<'a> Scene<'a> {
         let mut actual = nic.bridge.map(|bridge| self.bridges_from(bridge)).unwrap_or_default();
         let Some(wanted) = wanted.filter(|wanted| !actual.iter().any(|bridge| bridge.index == wanted.index)) else { return actual };
         // A firewall bridge stands before the bridge that the domain names, and may have lost it.
-        if !actual.first().is_some_and(|first| firewall_bridge_way_up(&first.name).is_some()) {
+        if actual.first().is_none_or(|first| firewall_bridge_way_up(&first.name).is_none()) {
             actual.clear();
         }
         actual.extend(self.bridges_from(wanted));

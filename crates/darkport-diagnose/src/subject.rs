@@ -83,7 +83,7 @@ pub(crate) fn subjects<'a>(wiring: &Wiring<'a>) -> Vec<Subject<'a>> {
 
 fn known<'a>(wiring: &Wiring<'a>, instance: &'a Instance) -> Subject<'a> {
     let paused = instance.paused.as_ref().is_some_and(|fact| fact.value);
-    let hidden = || wiring.seen.gaps_in(Source::Processes).chain(wiring.seen.gaps_in(Source::Instances)).any(|gap| blinds(gap));
+    let hidden = || wiring.seen.gaps_in(Source::Processes).chain(wiring.seen.gaps_in(Source::Instances)).any(blinds);
     let life = match instance.is_running() {
         Some(true) if !paused => Life::Runs,
         Some(_) => Life::Off,
