@@ -1,6 +1,5 @@
 //! A saved observation from anywhere: it loads or is refused, it is diagnosed without a panic, and what was loaded is what is saved again.
 #![no_main]
-#![allow(clippy::disallowed_methods, reason = "the macro writes a file when it is asked to")]
 
 use darkport_model::{Observation, Status};
 use libfuzzer_sys::fuzz_target;
