@@ -1,5 +1,5 @@
 //! Judging alone: a host with 1,000 instances and 50,000 forwarding entries, healthy and broken.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a bench builds what it measures")]
+#![allow(missing_docs, clippy::indexing_slicing, clippy::unwrap_used, reason = "a bench builds what it measures")]
 
 use std::hint::black_box;
 
