@@ -18,7 +18,7 @@ const TCG_BOOT_LIMIT: Duration = Duration::from_secs(120);
 /// As root, unprivileged, without a disk or a network: all it has is its memory and a port to write lines to.
 const MACHINE: &[&str] = &["-M", "pc", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none"];
 /// Short grace periods, since taking networks apart does little but wait for them.
-const KERNEL_LINE: &str = "console=ttyS0 panic=-1 loglevel=4 nokaslr mitigations=off tsc=reliable no_timer_check net.ifnames=0 lsm= audit=0 \
+const KERNEL_LINE: &str = "console=ttyS0 panic=-1 loglevel=4 nokaslr mitigations=off no_timer_check net.ifnames=0 lsm= audit=0 \
                            cryptomgr.notests i8042.noaux i8042.nokbd rcupdate.rcu_expedited=1 rcutree.jiffies_till_first_fqs=1 rcutree.jiffies_till_next_fqs=1 \
                            rdinit=/usr/lib/lab/lab";
 
@@ -30,6 +30,9 @@ pub(crate) struct Size {
     /// Virtual processors.
     pub(crate) processors: usize,
 }
+
+/// On a busy machine the kernel's measure of an emulated TSC can be wrong by far, and the VM's clock with it.
+const TCG_CLOCK: &str = " clocksource=hpet tsc=unstable";
 
 /// A running VM.
 pub(crate) struct Vm {
@@ -90,7 +93,9 @@ impl Vm {
             .arg(cache.kernel())
             .arg("-initrd")
             .arg(initrd)
-            .args(["-append", KERNEL_LINE, "-serial"])
+            .arg("-append")
+            .arg(format!("{KERNEL_LINE}{}", if accelerator == "tcg" { TCG_CLOCK } else { "" }))
+            .arg("-serial")
             .arg(format!("file:{}", console.display()))
             .args(["-chardev", "stdio,id=out,signal=off", "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=out,nr=1"])
             // Open for as long as it runs: an end of input there closes the port for output too.
