@@ -15,7 +15,7 @@ fn recorded() -> Observation {
 fn a_saved_observation_diagnoses_to_its_cause() {
     let run = darkport(&["--from", RECORDED]);
     assert_eq!(run.code, Some(2), "{}{}", run.out, run.err);
-    assert!(run.out.starts_with("CRITICAL  virt1012  4 of 4 instances DARK"), "{}", run.out);
+    assert!(run.out.starts_with("CRITICAL  virt1012  6 of 6 instances DARK"), "{}", run.out);
     assert!(run.out.contains("uplink-not-in-bridge  proven  at eth1"), "{}", run.out);
     assert!(run.out.contains("on virt1012:  ip link set "), "{}", run.out);
     assert!(run.out.lines().count() <= 24);
