@@ -160,7 +160,7 @@ fn headline(instances: &[InstanceVerdict], causes: &[Cause], status: Status) -> 
             format!("{degraded} of {running} instances lose frames: {first}")
         }
         (Status::Fault, Some(first)) => format!("no instance is cut off, but {first}"),
-        (Status::Healthy, _) if running == 0 => "nothing wrong, and no instance runs here".to_owned(),
+        (Status::Healthy, _) if running == 0 => "nothing wrong was found, and no instance was found running here".to_owned(),
         (Status::Healthy, _) => {
             format!("{} of {running} instances have a whole path as far as this host can see", count(InstanceState::Fine))
         }
@@ -170,12 +170,6 @@ fn headline(instances: &[InstanceVerdict], causes: &[Cause], status: Status) -> 
 
 fn assumptions(scene: &Scene<'_>) -> Vec<String> {
     let mut assumed = Vec::new();
-    if scene.running().next().is_some() {
-        assumed.push(
-            "the wire, the switch and the network host are not probed: what lies beyond this host's NICs is taken to be in order"
-                .to_owned(),
-        );
-    }
     for segment in &scene.segments {
         let name = &segment.bridge.name;
         if segment.is_internal() {
@@ -202,6 +196,9 @@ fn assumptions(scene: &Scene<'_>) -> Vec<String> {
     if scene.seen.window_ms.is_none() {
         assumed.push("there was one look only, so that nothing is known of rates".to_owned());
     }
+    if scene.running().next().is_some() {
+        assumed.push("nothing beyond this host's NICs was probed: wire, switch and network host are taken to be in order".to_owned());
+    }
     assumed
 }
 
@@ -210,7 +207,11 @@ fn reboot(seen: &Observation, status: Status, top: Option<&(&'static Definition,
         return None;
     }
     let host = if seen.host.name.is_empty() { "host" } else { &seen.host.name };
-    let capture = vec![format!("darkport --save {}", quoted(&format!("{host}-before-reboot.json")))];
+    let capture = if matches!(top, Some((definition, _)) if definition.explanation.reboot_helps == Some(false)) {
+        Vec::new()
+    } else {
+        vec![format!("darkport --save {}", quoted(&format!("{host}-before-reboot.json")))]
+    };
     let (helps, because) = match top {
         Some((definition, _)) => (definition.explanation.reboot_helps, definition.explanation.reboot),
         None => (None, "the cause is not known; a reboot may hide it and will destroy the evidence"),

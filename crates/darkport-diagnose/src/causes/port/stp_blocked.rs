@@ -1,6 +1,6 @@
 //! `stp-port-blocked`: a port is kept from passing frames.
 
-use darkport_model::{Certainty, Effect, Finding, HopKind, Link, LinkKind, Source};
+use darkport_model::{Certainty, Effect, Finding, HopKind, Link, LinkKind, Source, StpState};
 
 use crate::check::{Definition, Explanation, Outcome, command, quoted};
 use crate::scene::Scene;
@@ -14,8 +14,8 @@ pub(crate) const CAUSE: Definition = Definition {
                or somebody set its state by hand.",
         proof: "The port's state is blocking, or is listening or learning while no spanning tree runs; and no other uplink forwards.",
         fix: "Find the loop or the new root; where no spanning tree runs, bridge link set dev PORT state 3.",
-        reboot_helps: Some(false),
-        reboot: "the spanning tree would come to the same answer; a state set by hand is mended in a second",
+        reboot_helps: None,
+        reboot: "a spanning tree would come to the same answer again; a state set by hand is gone after it, and mended in a second",
         reference: "linux, net/bridge/br_stp.c; include/uapi/linux/if_bridge.h (BR_STATE_*)",
     },
     needs: &[Source::Links],
@@ -44,9 +44,7 @@ fn check(scene: &Scene<'_>) -> Outcome {
     if findings.is_empty() && scene.segments.is_empty() {
         return Outcome::NotApplicable;
     }
-    Outcome::found_or(findings, || {
-        "each bridge with instances has an uplink, and each instance a port, that is not shut by spanning tree".to_owned()
-    })
+    Outcome::found_or(findings, || "no instance's port is shut, and no bridge's only way out".to_owned())
 }
 
 fn finding(scene: &Scene<'_>, port: &Link, hop: HopKind, affects: Vec<String>, certainty: Certainty, effect: Effect) -> Finding {
@@ -68,7 +66,7 @@ fn finding(scene: &Scene<'_>, port: &Link, hop: HopKind, affects: Vec<String>, c
             scene,
             format!("bridge link set dev {} state 3", quoted(name)),
             format!("lets {name} forward"),
-            format!("bridge link set dev {} state 4", quoted(name)),
+            format!("bridge link set dev {} state {}", quoted(name), number(port)),
         )
     };
     let summary = if stp {
@@ -81,6 +79,17 @@ fn finding(scene: &Scene<'_>, port: &Link, hop: HopKind, affects: Vec<String>, c
         .seen(format!("the state of {name} is {state}"), "netlink link dump")
         .seen(format!("spanning tree on {bridge} is {}", if stp { "on" } else { "off" }), "netlink link dump")
         .fixed_by(fix)
+}
+
+/// `BR_STATE_*` of a port, for the command that takes the fix back.
+fn number(port: &Link) -> u8 {
+    match port.port.as_ref().map(|port| port.state) {
+        Some(StpState::Listening) => 1,
+        Some(StpState::Learning) => 2,
+        Some(StpState::Forwarding) => 3,
+        Some(StpState::Blocking) => 4,
+        _ => 0,
+    }
 }
 
 #[cfg(test)]

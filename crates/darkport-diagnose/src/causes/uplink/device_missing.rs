@@ -52,7 +52,7 @@ fn check(scene: &Scene<'_>) -> Outcome {
     if findings.is_empty() && present == 0 {
         return Outcome::NotApplicable;
     }
-    Outcome::found_or(findings, || "the uplink of each bridge with instances exists".to_owned())
+    Outcome::found_or(findings, || "no uplink that a bridge ought to have is missing".to_owned())
 }
 
 fn fix(scene: &Scene<'_>, wanted: &Wanted<'_>, bridge: &str) -> Fix {

@@ -55,7 +55,9 @@ fn check(scene: &Scene<'_>) -> Outcome {
     if findings.is_empty() && right == 0 {
         return Outcome::NotApplicable;
     }
-    Outcome::found_or(findings, || "each bridge with instances has its uplink".to_owned())
+    Outcome::found_or(findings, || {
+        format!("{right} of {} bridges with instances have an uplink, and no other's is in a wrong one", scene.segments.len())
+    })
 }
 
 #[cfg(test)]
