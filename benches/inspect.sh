@@ -20,7 +20,7 @@ echo "$(nproc) cores; $(ip -V); load $(cut -d' ' -f1-3 /proc/loadavg)"
 echo
 echo "## 1,000 ports, 50,000 FDB entries, 5,000 neighbours, 1,000 routes"
 echo
-measure 1000 50000 5000 1000 sh -euc '"$1" "$2"; echo; echo "peak memory of one whole inspection: $("$1" once)"' sh "$program" "$runs"
+measure 1000 50000 5000 1000 sh -euc '"$1" "$2"; echo; echo "peak memory of one whole run: $("$1" once)"' sh "$program" "$runs"
 echo
 echo "## Growth: ten times the host"
 echo

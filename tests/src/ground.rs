@@ -4,13 +4,14 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::agent;
 use crate::error::{Doing, LabError, Result};
 use crate::image;
 use crate::prepare::{Cache, run};
-use crate::qemu::{Vm, initrd};
+use crate::qemu::{Size, Vm, initrd};
 use crate::scenario::{Ground, Scenario};
 use crate::wire::{Event, Job};
 
@@ -23,8 +24,10 @@ pub(crate) struct Setup<'a> {
     pub(crate) cache: &'a Cache,
     /// The `darkport` that is tested.
     pub(crate) darkport: &'a Path,
-    /// The VM's memory in MiB.
-    pub(crate) memory: u32,
+    /// How big a VM is.
+    pub(crate) size: Size,
+    /// Have darkport save its observation and hand it on.
+    pub(crate) observations: bool,
 }
 
 /// A directory that goes with the value.
@@ -32,9 +35,14 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn new(cache: &Cache) -> Result<Self> {
-        let dir = cache.dir.join(format!("run-{}", std::process::id()));
-        fs::create_dir_all(&dir).doing(|| format!("making {}", dir.display()))?;
-        Ok(Self(dir))
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("lab-run-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        // Somebody else may have prepared the cache, and own it.
+        let dirs = [cache.dir.join(&name), std::env::temp_dir().join(&name)];
+        let made = dirs.iter().find(|dir| fs::create_dir(dir).is_ok());
+        made.cloned().map(Self).ok_or_else(|| {
+            LabError::Broken(format!("neither {} nor {} can be written to", cache.dir.display(), std::env::temp_dir().display()))
+        })
     }
 }
 
@@ -45,10 +53,10 @@ impl Drop for Scratch {
 }
 
 /// Plays the scenarios; `on_event` sees each event.
-pub(crate) fn play(setup: &Setup<'_>, ground: Ground, scenarios: Vec<Scenario>, keep: bool, on_event: &mut dyn FnMut(Event)) -> Result<()> {
+pub(crate) fn play(setup: &Setup<'_>, ground: Ground, scenarios: Vec<Scenario>, on_event: &mut dyn FnMut(Event)) -> Result<()> {
     let scratch = Scratch::new(setup.cache)?;
-    let job =
-        serde_json::to_vec(&Job { scenarios, keep_observations: keep }).map_err(|e| LabError::Broken(format!("writing the job: {e}")))?;
+    let job = serde_json::to_vec(&Job { scenarios, keep_observations: setup.observations })
+        .map_err(|e| LabError::Broken(format!("writing the job: {e}")))?;
     match ground {
         Ground::Vm => in_vm(setup, &scratch.0, job, on_event),
         Ground::Host => on_host(setup, &scratch.0, &job, on_event),
@@ -73,7 +81,7 @@ fn in_vm(setup: &Setup<'_>, scratch: &Path, job: Vec<u8>, on_event: &mut dyn FnM
     let image = scratch.join("initrd");
     initrd(setup.cache, &image, &files)?;
     drop(files);
-    let mut vm = Vm::boot(setup.cache, &image, setup.memory)?;
+    let mut vm = Vm::boot(setup.cache, &image, setup.size)?;
     eprintln!("lab: VM up ({})", vm.accelerator);
     loop {
         if take(&vm.line(SCENARIO_LIMIT)?, on_event)? {
@@ -102,6 +110,8 @@ fn on_host(setup: &Setup<'_>, scratch: &Path, job: &[u8], on_event: &mut dyn FnM
     // The tree without the kernel's modules, which belong to another kernel.
     run(Command::new("cp").arg("-a").arg(setup.cache.stage()).arg(&root))?;
     let _ = fs::remove_dir_all(root.join("lib/modules"));
+    // What loads and unloads modules would do it to the machine.
+    let _ = fs::remove_file(root.join("bin/kmod"));
     for (name, data) in binaries(setup)? {
         fs::write(root.join(name), data).doing(|| format!("writing {name}"))?;
         image::executable(&root.join(name))?;

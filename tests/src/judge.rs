@@ -43,11 +43,21 @@ pub(crate) struct Verdict {
     /// Why the fault was patched into an observation, if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) synthetic: Option<String>,
+    /// The saved observation gets the same answer on the machine, where that was tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) offline_ok: Option<bool>,
     /// What does not hold.
     pub(crate) why: Vec<String>,
 }
 
 impl Verdict {
+    /// Adds how the saved observation's answer differs from the live one, if it does.
+    pub(crate) fn add_offline(&mut self, difference: Option<String>) {
+        self.offline_ok = Some(difference.is_none());
+        self.why.extend(difference);
+        self.ok = self.why.is_empty();
+    }
+
     /// A scenario that did not run.
     pub(crate) fn skipped(scenario: &Scenario, reason: String) -> Self {
         Self { skipped: Some(reason), ..Self::blank(scenario) }
@@ -75,6 +85,7 @@ impl Verdict {
             truth_dark: Vec::new(),
             truth_degraded: Vec::new(),
             synthetic: scenario.synthetic.clone(),
+            offline_ok: None,
             why: Vec::new(),
         }
     }
@@ -145,6 +156,9 @@ pub(crate) fn judge(scenario: &Scenario, run: &Run) -> Verdict {
     check_status(scenario, causes, &mut v);
     check_causes(scenario, run, &report, &mut v);
     check_dark(scenario, run, &report, &mut v);
+    if run.exit_code.is_none() {
+        v.why.push(format!("darkport did not end by itself within {:.0} s", run.seconds));
+    }
     for note in &scenario.expect.notes {
         if !list(&report, "notes").iter().any(|n| text(n, "code") == Some(note)) {
             v.why.push(format!("no note {note}"));
@@ -167,6 +181,8 @@ fn check_status(scenario: &Scenario, causes: &[Value], v: &mut Verdict) {
         (Some(wanted), _) => wanted.clone(),
         (None, "healthy") => OneOrMore::One("healthy".into()),
         (None, "unknown") => OneOrMore::More(["fault", "ambiguous", "undetermined"].map(str::to_owned).to_vec()),
+        // What darkens nobody may leave the host healthy, as long as it is told.
+        (None, _) if darkens_nobody(scenario) => OneOrMore::More(["healthy", "fault", "ambiguous"].map(str::to_owned).to_vec()),
         (None, _) => OneOrMore::More(["fault", "ambiguous"].map(str::to_owned).to_vec()),
     };
     if !wanted.as_slice().iter().any(|w| w == status) {
@@ -176,6 +192,10 @@ fn check_status(scenario: &Scenario, causes: &[Value], v: &mut Verdict) {
     if let Some(cause) = proven.filter(|_| scenario.expected() == "unknown") {
         v.why.push(format!("{} is called proven", text(cause, "code").unwrap_or("a cause")));
     }
+}
+
+fn darkens_nobody(scenario: &Scenario) -> bool {
+    scenario.expect.dark == Some(Dark::Word(DarkWord::None)) && scenario.expect.also.is_empty()
 }
 
 fn check_causes(scenario: &Scenario, run: &Run, report: &Value, v: &mut Verdict) {
@@ -383,6 +403,22 @@ mod tests {
         let v = judge(&healthy, &Run { truth_dark: Vec::new(), ..run(&good()) });
         assert!(v.why.iter().any(|w| w == "false alarm: uplink-not-in-bridge"), "{:?}", v.why);
         assert!(v.why.iter().any(|w| w == "exit code 2, not 0"), "{:?}", v.why);
+    }
+
+    #[test]
+    fn a_darkport_that_had_to_be_ended_does_not_hold() {
+        let v = judge(&uplink(), &Run { exit_code: None, ..run(&good()) });
+        assert_eq!(v.why, ["darkport did not end by itself within 1 s"]);
+    }
+
+    #[test]
+    fn what_darkens_nobody_may_be_a_note_but_must_be_told() {
+        let told = scenario("code = \"inventory-disagrees\"\nstory = \"x\"\ninstances = 2\n[expect]\ndark = \"none\"\n");
+        let mut report = json!({"status": "healthy", "causes": [], "notes": [{"code": "inventory-disagrees"}]});
+        let nobody = |report: &Value| Run { truth_dark: Vec::new(), ..run(report) };
+        assert!(judge(&told, &nobody(&report)).ok);
+        report["notes"] = json!([]);
+        assert_eq!(judge(&told, &nobody(&report)).why, ["inventory-disagrees is not among the causes (first: none)"]);
     }
 
     #[test]

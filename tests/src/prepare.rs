@@ -43,11 +43,11 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// The cache beneath a cargo target directory.
-    pub(crate) fn locate() -> Self {
-        let target = std::env::var_os("CARGO_TARGET_DIR")
-            .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).join("target"), PathBuf::from);
-        Self { dir: target.join("lab-cache") }
+    /// The cache at a directory, or beneath cargo's target directory.
+    pub(crate) fn at(dir: Option<&Path>) -> Result<Self> {
+        let dir = dir.map_or_else(|| target_dir().join("lab-cache"), Path::to_owned);
+        // What apt is told must not depend on where it looks from.
+        std::path::absolute(&dir).doing(|| format!("finding {}", dir.display())).map(|dir| Self { dir })
     }
 
     /// The unpacked packages of the machine's side (QEMU).
@@ -74,12 +74,20 @@ impl Cache {
         self.dir.join("ready")
     }
 
+    fn is_ready(&self) -> bool {
+        fs::read_to_string(self.ready()).is_ok_and(|stamp| stamp == STAMP)
+    }
+
     /// Makes the cache if it is missing or of another make-up.
     pub(crate) fn prepare(&self) -> Result<()> {
+        // Written last: where it stands all is there, even if it belongs to somebody else.
+        if self.is_ready() {
+            return Ok(());
+        }
         fs::create_dir_all(&self.dir).doing(|| format!("making {}", self.dir.display()))?;
         let lock = fs::File::create(self.dir.join("lock")).doing(|| "making the cache's lock".into())?;
         let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno).doing(|| "locking the cache".into())?;
-        if fs::read_to_string(self.ready()).is_ok_and(|stamp| stamp == STAMP) {
+        if self.is_ready() {
             return Ok(());
         }
         let _ = fs::remove_file(self.ready());
@@ -99,6 +107,12 @@ impl Cache {
         image::build(self)?;
         fs::write(self.ready(), STAMP).doing(|| "writing the cache's stamp".into())
     }
+}
+
+/// Cargo's target directory.
+pub(crate) fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).join("target"), PathBuf::from)
 }
 
 /// Packages that a closure drags in and that nothing here runs.

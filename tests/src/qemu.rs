@@ -16,9 +16,23 @@ const BOOT_LIMIT: Duration = Duration::from_secs(12);
 /// The same without one.
 const TCG_BOOT_LIMIT: Duration = Duration::from_secs(120);
 /// As root, unprivileged, without a disk or a network: all it has is its memory and a port to write lines to.
-const MACHINE: &[&str] = &["-M", "pc", "-smp", "2", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none"];
-const KERNEL_LINE: &str = "console=ttyS0 panic=-1 loglevel=4 nokaslr mitigations=off tsc=reliable no_timer_check net.ifnames=0 lsm= audit=0 \
-                           cryptomgr.notests i8042.noaux i8042.nokbd rdinit=/usr/lib/lab/lab";
+const MACHINE: &[&str] = &["-M", "pc", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none"];
+/// Short grace periods, since taking networks apart does little but wait for them.
+const KERNEL_LINE: &str = "console=ttyS0 panic=-1 loglevel=4 nokaslr mitigations=off no_timer_check net.ifnames=0 lsm= audit=0 \
+                           cryptomgr.notests i8042.noaux i8042.nokbd rcupdate.rcu_expedited=1 rcutree.jiffies_till_first_fqs=1 rcutree.jiffies_till_next_fqs=1 \
+                           rdinit=/usr/lib/lab/lab";
+
+/// How big a VM is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    /// Memory in MiB.
+    pub(crate) memory: u32,
+    /// Virtual processors.
+    pub(crate) processors: usize,
+}
+
+/// On a busy machine the kernel's measure of an emulated TSC can be wrong by far, and the VM's clock with it.
+const TCG_CLOCK: &str = " clocksource=hpet tsc=unstable";
 
 /// A running VM.
 pub(crate) struct Vm {
@@ -58,28 +72,30 @@ pub(crate) fn initrd(cache: &Cache, to: &Path, files: &[(&str, u32, Vec<u8>)]) -
 
 impl Vm {
     /// Boots with KVM where that really works, else emulated.
-    pub(crate) fn boot(cache: &Cache, initrd: &Path, memory: u32) -> Result<Self> {
+    pub(crate) fn boot(cache: &Cache, initrd: &Path, size: Size) -> Result<Self> {
         if fs::OpenOptions::new().read(true).write(true).open("/dev/kvm").is_ok() {
             // A device file proves nothing: a boot that reaches our own first process does.
-            if let Ok(vm) = Self::start(cache, initrd, memory, "kvm", BOOT_LIMIT) {
+            if let Ok(vm) = Self::start(cache, initrd, size, "kvm", BOOT_LIMIT) {
                 return Ok(vm);
             }
         }
-        Self::start(cache, initrd, memory, "tcg", TCG_BOOT_LIMIT)
+        Self::start(cache, initrd, size, "tcg", TCG_BOOT_LIMIT)
     }
 
-    fn start(cache: &Cache, initrd: &Path, memory: u32, accelerator: &'static str, limit: Duration) -> Result<Self> {
+    fn start(cache: &Cache, initrd: &Path, size: Size, accelerator: &'static str, limit: Duration) -> Result<Self> {
         let console = initrd.with_extension(format!("{accelerator}.console"));
         let mut command = qemu_command(&cache.host_root());
         let accel = if accelerator == "tcg" { "tcg,thread=multi" } else { accelerator };
         command
             .args(MACHINE)
-            .args(["-accel", accel, "-m", &memory.to_string()])
+            .args(["-accel", accel, "-m", &size.memory.to_string(), "-smp", &size.processors.to_string()])
             .arg("-kernel")
             .arg(cache.kernel())
             .arg("-initrd")
             .arg(initrd)
-            .args(["-append", KERNEL_LINE, "-serial"])
+            .arg("-append")
+            .arg(format!("{KERNEL_LINE}{}", if accelerator == "tcg" { TCG_CLOCK } else { "" }))
+            .arg("-serial")
             .arg(format!("file:{}", console.display()))
             .args(["-chardev", "stdio,id=out,signal=off", "-device", "virtio-serial-pci", "-device", "virtserialport,chardev=out,nr=1"])
             // Open for as long as it runs: an end of input there closes the port for output too.

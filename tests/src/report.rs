@@ -1,5 +1,6 @@
 //! Shows verdicts: a table and sums for people, a JSON object a line for programs.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 
 use crate::judge::Verdict;
@@ -21,6 +22,8 @@ pub(crate) struct Sums {
     false_alarms: usize,
     undetermined: usize,
     synthetic: usize,
+    offline: usize,
+    offline_ok: usize,
 }
 
 impl Sums {
@@ -37,6 +40,8 @@ impl Sums {
             sums.dark += usize::from(v.dark_ok);
             sums.undetermined += usize::from(v.status.as_deref() == Some("undetermined"));
             sums.synthetic += usize::from(v.synthetic.is_some());
+            sums.offline += usize::from(v.offline_ok.is_some());
+            sums.offline_ok += usize::from(v.offline_ok == Some(true));
             match v.expected.as_str() {
                 "healthy" => {
                     sums.healthy += 1;
@@ -105,7 +110,7 @@ impl Report {
 
     /// The sums.
     pub(crate) fn sums(&self, sums: &Sums, seconds: f64) {
-        let text = format!(
+        let mut text = format!(
             "{} of {} scenarios hold, {} skipped, {} synthetic, in {seconds:.0} s\n\
              right cause first {}/{} · right hop {}/{} · right dark set {}/{} · false alarms {}/{} · undetermined {}",
             sums.ok,
@@ -122,6 +127,9 @@ impl Report {
             sums.healthy,
             sums.undetermined,
         );
+        if sums.offline > 0 {
+            let _ = write!(text, " · offline as live {}/{}", sums.offline_ok, sums.offline);
+        }
         if self.json {
             eprintln!("{text}");
         } else {

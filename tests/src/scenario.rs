@@ -296,6 +296,9 @@ impl Scenario {
         if self.guest == Some(GuestKind::Qemu) && ground == Ground::Vm {
             return Some("a real qemu guest inside the VM would be emulated twice".into());
         }
+        if ground == Ground::Host && !self.after.is_empty() {
+            return Some("it changes what the whole machine shares".into());
+        }
         match &self.grounds {
             Some(grounds) if grounds.contains(&ground) => None,
             Some(_) => Some("the scenario names other grounds".into()),
@@ -455,6 +458,16 @@ mod tests {
         assert!(e.starts_with("x.toml:3: `truth = \"skip\"`: expected a `truth_reason`"), "{e}");
         let e = error("code = \"healthy\"\nstory = [\n");
         assert!(e.starts_with("x.toml:2") || e.starts_with("x.toml:3"), "{e}");
+    }
+
+    #[test]
+    fn what_changes_the_machine_never_runs_on_its_own_kernel() {
+        let text = "code = \"x\"\nstory = \"x\"\nlayout = \"flat\"\ngrounds = [\"host\", \"vm\"]\n";
+        let parse = |text: &str| Scenario::parse(text, Path::new("x")).unwrap();
+        assert_eq!(parse(text).not_on(Ground::Host), None);
+        let global = parse(&format!("{text}after = [\"sysctl -q -w net.core.netdev_max_backlog=1000\"]\n"));
+        assert!(global.not_on(Ground::Host).is_some());
+        assert_eq!(global.not_on(Ground::Vm), None);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The lab itself: it must find a wrong verdict wrong, and a right one right. Boots one VM.
+//! The lab itself: it must find a wrong verdict wrong, and a right one right. Boots VMs.
 #![allow(clippy::disallowed_methods, reason = "runs a program and writes files")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -63,6 +63,31 @@ fn right_verdicts_hold_and_wrong_ones_do_not() {
     assert!(why("tap").iter().any(|w| w.starts_with("tap-admin-down is not among the causes")), "{:?}", why("tap"));
     assert_eq!(line("tap")["truth_dark"], serde_json::json!(["instance-00000001"]));
     assert_eq!(why("wrong-claim"), ["the scenario's own dark set is wrong: pings say none, it says 1,2"]);
+}
+
+/// Says one thing where it looks, and another from what it saved.
+const TURNCOAT: &str = r#"#!/bin/sh
+case "$*" in
+  *--from*) echo '{"status":"fault","causes":[{"code":"mtu-mismatch","certainty":"likely","hop":"nic"}]}'; exit 2 ;;
+  *--save*) echo '{}' > /tmp/observation.json ;;
+esac
+echo '{"status":"healthy","instances":[],"causes":[]}'
+"#;
+
+#[test]
+fn an_offline_answer_that_differs_from_the_live_one_is_found() {
+    let dir = directory("turncoat", &[("darkport", TURNCOAT), ("healthy.toml", HEALTHY)]);
+    fs::set_permissions(dir.join("darkport"), fs::Permissions::from_mode(0o755)).unwrap();
+    let output = lab(&["run", "--json", "--offline", "--darkport"]
+        .map(std::ffi::OsStr::new)
+        .into_iter()
+        .chain([dir.join("darkport").as_os_str(), dir.as_os_str()])
+        .collect::<Vec<_>>());
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{out}\n{}", String::from_utf8_lossy(&output.stderr));
+    let verdict: serde_json::Value = serde_json::from_str(out.lines().next().unwrap()).unwrap();
+    assert_eq!(verdict["offline_ok"], false);
+    assert_eq!(verdict["why"], serde_json::json!(["offline: fault [mtu-mismatch (likely, nic)], live: healthy []"]));
 }
 
 #[test]

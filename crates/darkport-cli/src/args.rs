@@ -32,7 +32,8 @@ pub(crate) struct Diagnose {
     pub(crate) look: Look,
 
     /// What nova says runs here: output of `nova list --all-tenants --host H`, `openstack server list --long` (table, json, csv) or
-    /// `openstack server show`; `-` reads standard input. May be given several times.
+    /// `openstack server show`; `-` reads standard input. May be given several times. A list that cannot be read makes the exit code 3
+    /// unless it is 2, one that is not understood in full makes it 3 instead of 0; the diagnosis is shown all the same.
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     pub(crate) instances: Vec<PathBuf>,
 
@@ -40,11 +41,13 @@ pub(crate) struct Diagnose {
     #[arg(long, value_name = "HOST", requires = "instances")]
     pub(crate) asked_host: Option<String>,
 
-    /// Diagnose an observation that --save wrote, here or elsewhere, instead of this host; `-` reads standard input.
+    /// Diagnose an observation that --save wrote, here or elsewhere, instead of this host; `-` reads standard input,
+    /// and is the way for a pipe.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["save", "netns", "window", "deadline"])]
     pub(crate) from: Option<PathBuf>,
 
-    /// Keep what was seen in FILE (mode 0600), to diagnose it later or elsewhere. Do this before a reboot: it destroys the evidence.
+    /// Keep what was seen in FILE (mode 0600), to diagnose it later or elsewhere. Do this before a reboot: it destroys the evidence. A
+    /// FILE that is there is replaced; a pipe or a device is written into.
     #[arg(long, value_name = "FILE")]
     pub(crate) save: Option<PathBuf>,
 

@@ -33,8 +33,6 @@ pub(crate) struct Definition {
     pub(crate) needs: &'static [Source],
     /// The most that it can do to an instance.
     pub(crate) worst: Effect,
-    /// Causes that bring this one's signs with them: a finding whose instances one of those explains too is dropped.
-    pub(crate) follows_from: &'static [&'static str],
     pub(crate) check: fn(&Scene<'_>) -> Outcome,
 }
 

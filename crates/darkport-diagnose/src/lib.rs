@@ -12,6 +12,8 @@
 
 mod causes;
 mod check;
+#[cfg(test)]
+mod layout_tests;
 mod path;
 mod ports;
 mod rank;
@@ -21,6 +23,7 @@ mod subject;
 mod testing;
 mod uplink;
 mod verdict;
+mod wanted;
 mod wiring;
 
 pub use check::Explanation;

@@ -1,4 +1,4 @@
-//! From findings to causes: consequences fall away, and the fewest causes that explain all dark instances come first.
+//! From findings to causes: what is wrong alike is one cause, and the fewest causes that explain all dark instances come first.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -7,19 +7,6 @@ use darkport_model::{Certainty, Effect, Finding, HopKind};
 
 use crate::check::Definition;
 use crate::uplink::listed;
-
-/// Drops findings that follow from another one: a tap that is down has no carrier either.
-pub(crate) fn without_consequences(findings: Vec<(&'static Definition, Finding)>) -> Vec<(&'static Definition, Finding)> {
-    let roots: Vec<(String, HashSet<String>)> =
-        findings.iter().map(|(_, finding)| (finding.code.clone(), finding.affects.iter().cloned().collect())).collect();
-    let follows = |definition: &Definition, finding: &Finding| {
-        definition
-            .follows_from
-            .iter()
-            .any(|code| roots.iter().any(|(root, affects)| root == code && finding.affects.iter().all(|name| affects.contains(name))))
-    };
-    findings.into_iter().filter(|(definition, finding)| !follows(definition, finding)).collect()
-}
 
 /// Joins what is wrong in the same way at several instances' own ports: forty taps out of one bridge are one cause, not forty.
 pub(crate) fn joined(findings: Vec<(&'static Definition, Finding)>) -> Vec<(&'static Definition, Finding)> {

@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use darkport_model::{Address, Fact, FdbEntry, IfIndex, Link, LinkKind, MacAddr, Observation, Port, Vid};
+use darkport_model::{Address, Certainty, Effect, Fact, FdbEntry, IfIndex, Link, MacAddr, Observation, Port, PortVlan, Vid};
 
-use crate::ports::{Role, role};
+use crate::ports::{Role, firewall_bridge_way_up, role};
 use crate::subject::{Attachment, Subject, subjects};
-use crate::uplink::{Chain, Wanted, chain, wanted};
+use crate::uplink::{Chain, chain};
+use crate::wanted::{Wanted, wanted};
 use crate::wiring::{Wiring, is_bridge};
 
 /// An observation with the lookups and relations that checks need. Everything borrows from the observation.
@@ -15,6 +16,10 @@ pub(crate) struct Scene<'a> {
     pub(crate) wiring: Wiring<'a>,
     pub(crate) subjects: Vec<Subject<'a>>,
     pub(crate) segments: Vec<Segment<'a>>,
+    /// Where each bridge's frames go on to, where a local veth leads to another bridge.
+    next: HashMap<IfIndex, &'a Link>,
+    segment_at: HashMap<IfIndex, usize>,
+    vlans: HashMap<IfIndex, Vec<&'a PortVlan>>,
     /// Forwarding entries of instances' own addresses, the only ones that any check asks for by address.
     fdb: HashMap<(IfIndex, MacAddr), Vec<&'a FdbEntry>>,
 }
@@ -30,6 +35,10 @@ pub(crate) struct Segment<'a> {
     wanted_way: Option<Chain<'a>>,
     /// The host's own addresses on it: then the host itself is, or can be, the instances' gateway.
     pub(crate) addresses: Vec<&'a Address>,
+    /// The host's own default route leaves by it.
+    default_route: bool,
+    /// The configuration names at least one of its uplinks.
+    configured: bool,
     /// Running instances on it: index of subject and of attachment.
     members: Vec<(usize, usize)>,
 }
@@ -38,10 +47,21 @@ impl<'a> Scene<'a> {
     pub(crate) fn new(seen: &'a Observation) -> Self {
         let wiring = Wiring::new(seen);
         let subjects = subjects(&wiring);
-        let mut scene = Self { seen, wiring, subjects, segments: Vec::new(), fdb: HashMap::new() };
+        let next = next_bridges(&wiring);
+        let mut vlans: HashMap<IfIndex, Vec<&PortVlan>> = HashMap::new();
+        for vlan in &seen.port_vlans {
+            vlans.entry(vlan.port).or_default().push(vlan);
+        }
+        let mut scene = Self { seen, wiring, subjects, segments: Vec::new(), next, segment_at: HashMap::new(), vlans, fdb: HashMap::new() };
         scene.segments = scene.find_segments();
+        scene.segment_at = scene.segments.iter().enumerate().map(|(at, segment)| (segment.bridge.index, at)).collect();
         scene.fdb = scene.find_own_entries();
         scene
+    }
+
+    /// The segment of a bridge.
+    pub(crate) fn segment(&self, bridge: IfIndex) -> Option<&Segment<'a>> {
+        self.segments.get(*self.segment_at.get(&bridge)?)
     }
 
     /// The forwarding entries of an instance's address on a bridge.
@@ -49,9 +69,9 @@ impl<'a> Scene<'a> {
         self.fdb.get(&(bridge, mac)).map_or(&[], Vec::as_slice)
     }
 
-    /// The VLANs of a port: id, whether it is the PVID, whether it leaves untagged.
-    pub(crate) fn vlans_of(&self, port: IfIndex) -> impl Iterator<Item = &'a darkport_model::PortVlan> {
-        self.seen.port_vlans.iter().filter(move |vlan| vlan.port == port)
+    /// The VLANs of a port.
+    pub(crate) fn vlans_of(&self, port: IfIndex) -> impl Iterator<Item = &'a PortVlan> {
+        self.vlans.get(&port).into_iter().flatten().copied()
     }
 
     pub(crate) fn pvid(&self, port: IfIndex) -> Option<Vid> {
@@ -85,7 +105,7 @@ impl<'a> Scene<'a> {
     /// The bridges that frames pass from `bridge` on: itself, and those that a local veth leads to (Proxmox' `fwbr`, neutron's `qbr`).
     pub(crate) fn bridges_from(&self, bridge: &'a Link) -> Vec<&'a Link> {
         let mut way = vec![bridge];
-        while let Some(next) = way.last().and_then(|last| self.next_bridge(last)) {
+        while let Some(next) = way.last().and_then(|last| self.next.get(&last.index)) {
             // Eight is far beyond any real layout; a ring of veths must end somewhere.
             if way.len() >= 8 || way.iter().any(|passed| passed.index == next.index) {
                 break;
@@ -93,14 +113,6 @@ impl<'a> Scene<'a> {
             way.push(next);
         }
         way
-    }
-
-    fn next_bridge(&self, bridge: &Link) -> Option<&'a Link> {
-        self.wiring.ports(bridge.index).iter().find_map(|port| {
-            let far =
-                (role(&self.wiring, port) == Role::Uplink && port.kind == LinkKind::Veth).then(|| self.wiring.lower(port)).flatten()?;
-            self.wiring.bridge_of(far)
-        })
     }
 
     fn find_segments(&self) -> Vec<Segment<'a>> {
@@ -130,6 +142,7 @@ impl<'a> Scene<'a> {
                     .filter(|port| role(&self.wiring, port) == Role::Uplink)
                     .map(|port| chain(&self.wiring, port))
                     .collect();
+                let uplinks_configured = uplinks.iter().any(|chain| self.wiring.is_intended(chain.port));
                 let wanted = wanted(&self.wiring, bridge);
                 let detached = wanted.as_ref().and_then(|wanted| wanted.link).filter(|_| uplinks.is_empty());
                 Segment {
@@ -137,7 +150,9 @@ impl<'a> Scene<'a> {
                     wanted_way: detached.map(|link| chain(&self.wiring, link)),
                     wanted,
                     uplinks,
-                    addresses: self.seen.addresses.iter().filter(|address| address.link == bridge.index && is_routable(address)).collect(),
+                    addresses: self.wiring.addresses(bridge).collect(),
+                    default_route: self.wiring.has_default_route(bridge),
+                    configured: uplinks_configured,
                     members: members.remove(&bridge.index).unwrap_or_default(),
                 }
             })
@@ -147,11 +162,14 @@ impl<'a> Scene<'a> {
     /// The bridges that an attachment's frames pass, or would if its tap were where it belongs.
     pub(crate) fn bridges_of(&self, nic: &Attachment<'a>) -> Vec<&'a Link> {
         let wanted = nic.wanted_bridge.and_then(|fact| self.wiring.named(&fact.value)).filter(|link| is_bridge(link));
-        let actual = nic.bridge.map(|bridge| self.bridges_from(bridge)).unwrap_or_default();
-        match wanted {
-            Some(wanted) if !actual.iter().any(|bridge| bridge.index == wanted.index) => self.bridges_from(wanted),
-            _ => actual,
+        let mut actual = nic.bridge.map(|bridge| self.bridges_from(bridge)).unwrap_or_default();
+        let Some(wanted) = wanted.filter(|wanted| !actual.iter().any(|bridge| bridge.index == wanted.index)) else { return actual };
+        // A firewall bridge stands before the bridge that the domain names, and may have lost it.
+        if actual.first().is_none_or(|first| firewall_bridge_way_up(&first.name).is_none()) {
+            actual.clear();
         }
+        actual.extend(self.bridges_from(wanted));
+        actual
     }
 
     fn find_own_entries(&self) -> HashMap<(IfIndex, MacAddr), Vec<&'a FdbEntry>> {
@@ -167,27 +185,55 @@ impl<'a> Scene<'a> {
 }
 
 impl<'a> Segment<'a> {
-    /// The ways that lead to a NIC of this host (not through a veth to another bridge): those out of the bridge, or where there
-    /// is none, the one that ought to be.
-    pub(crate) fn ways_to_wire(&self) -> impl Iterator<Item = &Chain<'a>> {
-        self.uplinks.iter().chain(&self.wanted_way).filter(|chain| chain.leads_to.is_none())
+    /// The ways that frames leave by, or ought to: the configured ones where there are any, else all; and where the bridge has none at
+    /// all, the way from the device that it wants.
+    pub(crate) fn ways(&self) -> impl Iterator<Item = &Chain<'a>> {
+        let wiring_says = move |chain: &&Chain<'a>| !self.configured || self.is_wanted(chain);
+        self.uplinks.iter().filter(wiring_says).chain(&self.wanted_way)
     }
 
-    /// The port settings of its uplinks that frames can pass: up and forwarding.
-    pub(crate) fn open_uplinks(&self) -> impl Iterator<Item = (&'a Link, &'a Port)> {
+    fn is_wanted(&self, chain: &Chain<'a>) -> bool {
+        self.wanted.as_ref().is_some_and(|wanted| wanted.name == chain.port.name) || self.wanted.is_none()
+    }
+
+    /// Whether no way out is open. Where one of several is, instances get through.
+    pub(crate) fn is_cut(&self) -> bool {
+        let mut ways = self.ways().peekable();
+        ways.peek().is_some() && ways.all(|chain| !chain.is_open())
+    }
+
+    /// How sure a cut is: another, unforeseen way that is open leaves a doubt.
+    pub(crate) fn certainty(&self) -> Certainty {
+        if self.uplinks.iter().any(Chain::is_open) { Certainty::Likely } else { Certainty::Proven }
+    }
+
+    /// What it does to instances when no way out is open: a host that routes for them itself still answers.
+    pub(crate) fn effect(&self) -> Effect {
+        if self.addresses.is_empty() || self.default_route { Effect::Dark } else { Effect::Degraded }
+    }
+
+    /// Whether the bridge has no way out and nothing says that it ought to have one.
+    pub(crate) fn is_internal(&self) -> bool {
+        self.ways().next().is_none() && self.wanted.is_none() && self.addresses.is_empty()
+    }
+
+    /// Its uplinks with their port settings.
+    pub(crate) fn uplink_ports(&self) -> impl Iterator<Item = (&'a Link, &'a Port)> {
         self.uplinks.iter().filter_map(|chain| Some((chain.port, chain.port.port.as_ref()?)))
     }
+}
+
+/// For each bridge, the bridge that a local veth takes its frames on to.
+fn next_bridges<'a>(wiring: &Wiring<'a>) -> HashMap<IfIndex, &'a Link> {
+    let bridges = wiring.seen.links.iter().filter(|link| is_bridge(link));
+    let next = |bridge: &Link| {
+        let mut ports = wiring.ports(bridge.index).iter();
+        ports.find_map(|port| wiring.peer(port).filter(|_| role(wiring, port) == Role::Uplink).and_then(|far| wiring.bridge_of(far)))
+    };
+    bridges.filter_map(|bridge| Some((bridge.index, next(bridge)?))).collect()
 }
 
 /// The value of a fact and where it stands, for a sentence: `br1102 (/run/libvirt/qemu/i-1.xml)`.
 pub(crate) fn cited<T: std::fmt::Display>(fact: &Fact<T>) -> String {
     format!("{} ({})", fact.value, fact.place)
-}
-
-fn is_routable(address: &Address) -> bool {
-    match address.prefix.address() {
-        std::net::IpAddr::V4(v4) => !v4.is_link_local() && !v4.is_loopback(),
-        // fe80::/10; the standard library's own test is newer than the MSRV allows to rely on.
-        std::net::IpAddr::V6(v6) => v6.segments().first().is_some_and(|first| first & 0xffc0 != 0xfe80) && !v6.is_loopback(),
-    }
 }

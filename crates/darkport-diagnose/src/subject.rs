@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use darkport_model::{Carrier, Fact, FactSource, Instance, Link, LinkKind, MacAddr, Observation, Source, Vid};
+use darkport_model::{Carrier, Fact, FactSource, Instance, Link, MacAddr, Observation, Source, Vid};
 
+use crate::check::blinds;
 use crate::ports::{Role, role};
 use crate::wiring::Wiring;
 
@@ -82,9 +83,12 @@ pub(crate) fn subjects<'a>(wiring: &Wiring<'a>) -> Vec<Subject<'a>> {
 
 fn known<'a>(wiring: &Wiring<'a>, instance: &'a Instance) -> Subject<'a> {
     let paused = instance.paused.as_ref().is_some_and(|fact| fact.value);
+    let hidden = || wiring.seen.gaps_in(Source::Processes).chain(wiring.seen.gaps_in(Source::Instances)).any(blinds);
     let life = match instance.is_running() {
         Some(true) if !paused => Life::Runs,
         Some(_) => Life::Off,
+        // No libvirt says so, no process runs it, and processes could be seen.
+        None if !hidden() => Life::Off,
         None => Life::Unknown,
     };
     let nics = instance.nics.iter().map(|nic| {
@@ -103,17 +107,17 @@ fn known<'a>(wiring: &Wiring<'a>, instance: &'a Instance) -> Subject<'a> {
     Subject { name: instance.name.clone(), instance: Some(instance), life, nics: nics.collect() }
 }
 
-/// A guest-facing bridge port that no inventory names stands for an instance of its own, called by the port's name.
+/// A guest-facing bridge port that no inventory names stands for an instance of its own, called by the port's name. A veth whose other
+/// end is on this host as well leads to another bridge, or is somebody's leftover.
 fn unlisted<'a>(wiring: &Wiring<'a>, link: &'a Link) -> Option<Subject<'a>> {
     let bridge = wiring.bridge_of(link)?;
-    let leads_to_a_bridge = wiring.lower(link).is_some_and(|far| far.master.is_some() && link.kind == LinkKind::Veth);
-    if !link.is_guest_facing() || role(wiring, link) != Role::Guest || leads_to_a_bridge {
+    if !link.is_guest_facing() || role(wiring, link) != Role::Guest || wiring.peer(link).is_some() {
         return None;
     }
     // Nobody says that it ought to run: a port without a reader is somebody's leftover, not a dark instance.
     let life = if link.admin_up && link.carrier == Carrier::Up { Life::Runs } else { Life::Off };
     let nic = Attachment {
-        mac: link.mac.filter(|mac| mac.0[0] == 0xfe).map(|mac| mac.with_first_byte(guest_first_byte(mac))),
+        mac: None,
         tap_name: None,
         tap: Some(link),
         wanted_bridge: None,
@@ -123,11 +127,6 @@ fn unlisted<'a>(wiring: &Wiring<'a>, link: &'a Link) -> Option<Subject<'a>> {
         down_on_purpose: false,
     };
     Some(Subject { name: link.name.clone(), instance: None, life, nics: vec![nic] })
-}
-
-/// The first byte of the guest's address behind a tap's `fe:…`: nova and neutron give out `fa:16:3e`, QEMU and libvirt `52:54:00`.
-fn guest_first_byte(tap: MacAddr) -> u8 {
-    if tap.0[1] == 0x54 && tap.0[2] == 0 { 0x52 } else { 0xfa }
 }
 
 /// Whether a nic's facts come from a domain's XML, which would name a bridge if there ought to be one.

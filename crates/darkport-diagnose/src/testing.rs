@@ -104,9 +104,9 @@ fn empty(bridge_name: &str, filtering: bool) -> Seen {
     seen
 }
 
-fn vlan_on(seen: &mut Seen, name: &str, parent: &str, bridge: &str) {
+pub(crate) fn vlan_on(seen: &mut Seen, name: &str, vid: u16, parent: &str, bridge: &str) {
     let below = seen.link_mut(parent).index;
-    let link = seen.add(name, LinkKind::Vlan { vid: 1102.try_into().unwrap(), protocol: "802.1Q".into() });
+    let link = seen.add(name, LinkKind::Vlan { vid: vid.try_into().unwrap(), protocol: "802.1Q".into() });
     link.lower = Some(below);
     seen.join(name, bridge);
     seen.inventory.intents.push(Intent::new(bridge, name, "/etc/nova/nova.conf:12"));
@@ -141,7 +141,7 @@ fn uuid(number: u8) -> String {
 pub(crate) fn nova_network(count: u8) -> Seen {
     let mut seen = empty("br1102", false);
     seen.add("eth1", LinkKind::Physical);
-    vlan_on(&mut seen, "eth1.1102", "eth1", "br1102");
+    vlan_on(&mut seen, "eth1.1102", 1102, "eth1", "br1102");
     instances(&mut seen, count, "br1102");
     seen
 }
@@ -153,7 +153,7 @@ pub(crate) fn bonded(count: u8) -> Seen {
     for name in ["eth1", "eth2"] {
         seen.add(name, LinkKind::Physical).master = Some(bond);
     }
-    vlan_on(&mut seen, "bond0.1102", "bond0", "br1102");
+    vlan_on(&mut seen, "bond0.1102", 1102, "bond0", "br1102");
     instances(&mut seen, count, "br1102");
     seen
 }

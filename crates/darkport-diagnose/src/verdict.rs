@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 
 use darkport_model::{
-    Cause, Certainty, Counters, Diagnosis, Effect, Finding, InstanceState, InstanceVerdict, Observation, Place, Reboot, RuledOut, Status,
-    Undecided,
+    Cause, Certainty, Counters, Diagnosis, Effect, Finding, InstanceState, InstanceVerdict, Link, Observation, Place, Port, Reboot,
+    RuledOut, Status, StpState, Undecided,
 };
 
 use crate::causes;
 use crate::check::{Definition, Outcome, blinds, quoted};
-use crate::path::{Marks, paths};
-use crate::rank::{joined, ranked, without_consequences};
+use crate::path::{paths, worst};
+use crate::rank::{joined, ranked};
 use crate::scene::Scene;
 use crate::subject::{Life, Subject};
 use crate::uplink::listed;
@@ -25,7 +25,8 @@ pub fn diagnose(seen: &Observation) -> Diagnosis {
         answers.ask(&scene, definition);
     }
     let Answers { findings, ruled_out, undecided, blind } = answers;
-    let findings = without_consequences(findings);
+    // An instance of which it is not known whether it runs leaves the answer open.
+    let blind = blind || scene.subjects.iter().any(|subject| subject.life == Life::Unknown);
     let plain: Vec<Finding> = findings.iter().map(|(_, finding)| finding.clone()).collect();
     let instances = judge(&scene, &plain, blind);
     let ordered = ranked(joined(findings));
@@ -88,32 +89,31 @@ impl Answers {
     }
 }
 
-/// What is known of each instance: the worst that any finding does to it, else fine, unless something could not be read.
+/// What is known of each instance, told by its paths: dark when none of its interfaces gets through, degraded when some do not or some
+/// frames are lost; else fine, unless something could not be read.
 fn judge(scene: &Scene<'_>, findings: &[Finding], blind: bool) -> Vec<InstanceVerdict> {
-    let mut worst: HashMap<&str, &Finding> = HashMap::new();
+    let mut touching: HashMap<&str, Vec<&Finding>> = HashMap::new();
     for finding in findings.iter().filter(|finding| finding.effect > Effect::None && finding.certainty > Certainty::Possible) {
         for name in &finding.affects {
-            let held = worst.entry(name).or_insert(finding);
-            if (finding.effect, finding.certainty) > (held.effect, held.certainty) {
-                *held = finding;
-            }
+            touching.entry(name).or_default().push(finding);
         }
     }
-    let marks = Marks::new(findings);
     let verdict = |subject: &Subject<'_>| {
-        let finding = worst.get(subject.name.as_str()).filter(|_| subject.runs());
+        let found = touching.get(subject.name.as_str()).filter(|_| subject.runs()).map_or(&[][..], Vec::as_slice);
+        let paths = paths(scene, subject, found);
+        let effects: Vec<Effect> = (0..paths.len()).map(|at| worst(&paths, at, found)).collect();
         let mut verdict = InstanceVerdict::default();
         verdict.name.clone_from(&subject.name);
         verdict.uuid = subject.instance.and_then(|instance| instance.uuid.clone());
-        verdict.state = match (subject.life, finding.map(|finding| finding.effect)) {
-            (Life::Off, _) => InstanceState::Off,
-            (_, Some(Effect::Dark)) => InstanceState::Dark,
-            (_, Some(_)) => InstanceState::Degraded,
-            (Life::Unknown, None) => InstanceState::Unknown,
-            (Life::Runs, None) if blind => InstanceState::Unknown,
-            (Life::Runs, None) => InstanceState::Fine,
+        verdict.state = match (subject.life, effects.iter().min(), effects.iter().max()) {
+            (Life::Off, ..) => InstanceState::Off,
+            (_, Some(Effect::Dark), _) => InstanceState::Dark,
+            (_, _, Some(Effect::Dark | Effect::Degraded)) => InstanceState::Degraded,
+            (Life::Unknown, ..) => InstanceState::Unknown,
+            (Life::Runs, ..) if blind => InstanceState::Unknown,
+            (Life::Runs, ..) => InstanceState::Fine,
         };
-        verdict.because = finding.map(|finding| finding.code.clone());
+        verdict.because = found.iter().max_by_key(|finding| (finding.effect, finding.certainty)).map(|finding| finding.code.clone());
         let total = |read: fn(&Counters) -> u64| {
             let mut taps = subject.nics.iter().filter_map(|nic| nic.tap);
             taps.try_fold(0, |sum: u64, tap| Some(sum.saturating_add(tap.counters.rise(read)?)))
@@ -121,7 +121,7 @@ fn judge(scene: &Scene<'_>, findings: &[Finding], blind: bool) -> Vec<InstanceVe
         // What a guest sends arrives at its tap: the tap's rx.
         verdict.sent = total(|count| count.rx_packets);
         verdict.received = total(|count| count.tx_packets);
-        verdict.paths = paths(scene, subject, &marks);
+        verdict.paths = paths;
         verdict
     };
     scene.subjects.iter().map(verdict).collect()
@@ -160,28 +160,44 @@ fn headline(instances: &[InstanceVerdict], causes: &[Cause], status: Status) -> 
             format!("{degraded} of {running} instances lose frames: {first}")
         }
         (Status::Fault, Some(first)) => format!("no instance is cut off, but {first}"),
-        (Status::Healthy, _) if running == 0 => "nothing wrong, and no instance runs here".to_owned(),
-        (Status::Healthy, _) => format!("{running} of {running} instances have a whole path as far as this host can see"),
+        (Status::Healthy, _) if running == 0 => "nothing wrong was found, and no instance was found running here".to_owned(),
+        (Status::Healthy, _) => {
+            format!("{} of {running} instances have a whole path as far as this host can see", count(InstanceState::Fine))
+        }
         _ => "no answer: too little could be seen".to_owned(),
     }
 }
 
 fn assumptions(scene: &Scene<'_>) -> Vec<String> {
     let mut assumed = Vec::new();
-    if scene.running().next().is_some() {
-        assumed.push(
-            "the wire, the switch and the network host are not probed: what lies beyond this host's NICs is taken to be in order"
-                .to_owned(),
-        );
+    for segment in &scene.segments {
+        let name = &segment.bridge.name;
+        if segment.is_internal() {
+            assumed
+                .push(format!("{name} has no way out of this host, and nothing says that it should: its instances reach each other only"));
+        } else if let Some(wanted) =
+            segment.wanted.as_ref().filter(|wanted| segment.uplinks.is_empty() && wanted.certainty < Certainty::Proven)
+        {
+            assumed.push(wanted.because.clone());
+        }
+        let waits = |port: &Port| matches!(port.state, StpState::Listening | StpState::Learning);
+        if segment.uplink_ports().any(|(_, port)| waits(port)) {
+            assumed.push(format!("spanning tree on {name} is still opening an uplink: look again in half a minute"));
+        }
     }
-    let guessed: Vec<_> = scene.segments.iter().filter_map(|segment| segment.wanted.as_ref().filter(|wanted| !wanted.sure)).collect();
-    assumed.extend(guessed.into_iter().map(|wanted| wanted.because.clone()));
+    let foreign = |tap: &Link| tap.master.is_some() && scene.wiring.bridge_of(tap).is_none();
+    if scene.running().flat_map(Subject::live_taps).any(foreign) {
+        assumed.push("some taps are on a switch that is not looked into (Open vSwitch, VRF): it is taken to be in order".to_owned());
+    }
     let unlisted: Vec<_> = scene.running().filter(|subject| subject.instance.is_none()).map(|subject| subject.name.as_str()).collect();
     if !unlisted.is_empty() {
         assumed.push(format!("{}: no inventory names the instance; the port stands for one", listed(&unlisted)));
     }
     if scene.seen.window_ms.is_none() {
         assumed.push("there was one look only, so that nothing is known of rates".to_owned());
+    }
+    if scene.running().next().is_some() {
+        assumed.push("nothing beyond this host's NICs was probed: wire, switch and network host are taken to be in order".to_owned());
     }
     assumed
 }
@@ -191,7 +207,11 @@ fn reboot(seen: &Observation, status: Status, top: Option<&(&'static Definition,
         return None;
     }
     let host = if seen.host.name.is_empty() { "host" } else { &seen.host.name };
-    let capture = vec![format!("darkport --save {}", quoted(&format!("{host}-before-reboot.json")))];
+    let capture = if matches!(top, Some((definition, _)) if definition.explanation.reboot_helps == Some(false)) {
+        Vec::new()
+    } else {
+        vec![format!("darkport --save {}", quoted(&format!("{host}-before-reboot.json")))]
+    };
     let (helps, because) = match top {
         Some((definition, _)) => (definition.explanation.reboot_helps, definition.explanation.reboot),
         None => (None, "the cause is not known; a reboot may hide it and will destroy the evidence"),

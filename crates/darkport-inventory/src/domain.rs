@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use darkport_model::{Fact, FactSource, Instance, Nic, Vid};
+use darkport_model::{Fact, FactSource, Instance, Manager, Nic, Vid};
 use roxmltree::{Document, Node, ParsingOptions};
 
 use crate::bounds::{self, MAX_NICS, MAX_XML_NODES};
@@ -39,6 +39,7 @@ pub fn parse_domain_xml(name: &str, bytes: &[u8]) -> Result<DomainXml, InputErro
     let instance = &mut read.instance;
     instance.uuid = text_of(domain, "uuid").map(|uuid| uuid.to_lowercase());
     instance.display_name = nova_name(domain);
+    instance.manager = Some(Manager::Libvirt);
     let source = if status.is_some() { FactSource::LiveXml } else { FactSource::PersistentXml };
     if let Some(status) = status {
         // The states' names: libvirt, src/conf/domain_conf.c, virDomainState.

@@ -66,6 +66,8 @@ impl Merged {
         known.uuid = known.uuid.take().or(part.uuid);
         known.display_name = known.display_name.take().or(part.display_name);
         known.pid = known.pid.or(part.pid);
+        known.manager = known.manager.or(part.manager);
+        known.vmid = known.vmid.or(part.vmid);
         better(&mut known.running, part.running);
         better(&mut known.paused, part.paused);
         join_nics(&mut known.nics, part.nics, self.closed);

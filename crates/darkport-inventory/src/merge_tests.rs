@@ -1,5 +1,7 @@
 use proptest::prelude::*;
 
+use darkport_model::Manager;
+
 use super::*;
 use crate::{parse_domain_xml, parse_qemu_command, taps};
 
@@ -36,6 +38,8 @@ fn three_sources_make_one_instance() {
     let [instance] = merged.as_slice() else { panic!("{merged:#?}") };
     assert_eq!(instance.running, Some(Fact::new(true, FactSource::QemuProcess, "/proc/812/cmdline")));
     assert_eq!(instance.pid, Some(812));
+    assert_eq!((instance.manager, instance.vmid), (Some(Manager::Libvirt), None));
+    assert_eq!(merge(vec![process("i-1", UUID, &[])])[0].manager, None, "a process alone may have been run by hand");
     let [nic] = instance.nics.as_slice() else { panic!("{instance:#?}") };
     assert_eq!(nic.bridge, Some(Fact::new("br1102".to_owned(), FactSource::LiveXml, "live.xml")));
     assert_eq!(nic.tap, Some(Fact::new("vnet0".to_owned(), FactSource::QemuProcess, "/proc/812/cmdline")));

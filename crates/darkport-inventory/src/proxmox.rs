@@ -1,7 +1,7 @@
 //! Proxmox VE's virtual machine files (qemu-server, `PVE/QemuServer.pm`, qm.conf(5); what becomes of a tap: pve-common,
 //! `PVE/Network.pm`, `tap_plug`).
 
-use darkport_model::{Fact, FactSource, Instance, Nic};
+use darkport_model::{Fact, FactSource, Instance, Manager, Nic};
 
 use crate::bounds::{self, MAX_NICS};
 use crate::error::InputError;
@@ -14,6 +14,7 @@ use crate::error::InputError;
 /// One for each line that makes no sense; the rest is read all the same.
 pub fn parse_proxmox_conf(name: &str, id: u32, bytes: &[u8], is_vlan_aware: &dyn Fn(&str) -> Option<bool>) -> (Instance, Vec<InputError>) {
     let mut instance = Instance::named(id.to_string());
+    (instance.manager, instance.vmid) = (Some(Manager::Proxmox), Some(id));
     let mut errors = Vec::new();
     let text = String::from_utf8_lossy(bytes);
     for (at, line) in text.lines().enumerate().take_while(|(_, line)| !line.starts_with('[')) {
@@ -82,6 +83,7 @@ mod tests {
             [before-upgrade]\nname: old\nnet0: virtio=BC:24:11:9A:C1:79,bridge=vmbr9\n";
         let (instance, errors) = parse_proxmox_conf("101.conf", 101, conf, &|bridge| Some(bridge == "vmbr0"));
         assert_eq!((instance.name.as_str(), instance.uuid.as_deref()), ("web", Some("6a9f0c1e-0d6b-4a4e-9a27-2f7f4a1c0001")));
+        assert_eq!((instance.manager, instance.vmid), (Some(Manager::Proxmox), Some(101)));
         let shown = |nic: &Nic| {
             let (tap, bridge) = (nic.tap.as_ref().unwrap(), nic.bridge.as_ref().unwrap());
             let (vid, mtu) = (nic.vid.as_ref().map(|vid| vid.value.get()), nic.mtu.as_ref().map(|mtu| mtu.value));

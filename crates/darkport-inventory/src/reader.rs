@@ -94,10 +94,10 @@ impl InventoryReader {
     /// Fills `into.inventory` and adds gaps. Processes are taken from `into.host.processes` and taps' addresses from `into.links`:
     /// observe these first.
     pub fn observe(&self, into: &mut Observation) {
-        let mut gaps = Vec::new();
+        let mut gaps: Vec<Gap> = into.gaps.iter().filter_map(|gap| self.hidden(gap)).take(1).collect();
         into.inventory.instances = self.instances(into, &mut gaps);
         into.inventory.claims = self.claims_said(&mut gaps);
-        into.inventory.intents = intents::read(&self.root, &mut gaps);
+        intents::read(&self.root, &mut into.inventory, &mut gaps);
         tracing::debug!(instances = into.inventory.instances.len(), gaps = gaps.len(), "inventory read");
         files::fold(gaps, &mut into.gaps);
     }
@@ -119,6 +119,20 @@ impl InventoryReader {
                 running.place.push_str(" (gone at the second look)");
             }
         }
+    }
+
+    /// The instances that a gap in the list of processes may hide: the whole list, or a process of which neither name nor threads are
+    /// known. Any other process that could not be read in full is there all the same.
+    fn hidden(&self, gap: &Gap) -> Option<Gap> {
+        let what = Path::new(&gap.what);
+        let whole = what == self.proc;
+        let hides = whole || (gap.reason == GapReason::Permission && (what.ends_with("comm") || what.ends_with("task")));
+        let why = match gap.reason {
+            GapReason::Permission => "processes of other users are hidden, so instances may be",
+            _ => "not all processes could be listed, so instances may be missing",
+        };
+        let applies = gap.source == Source::Processes && hides;
+        applies.then(|| Gap::new(Source::Instances, gap.what.clone(), gap.reason, why))
     }
 
     fn path(&self, path: &str) -> PathBuf {

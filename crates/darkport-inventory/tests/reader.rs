@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use darkport_inventory::InventoryReader;
-use darkport_model::{FactSource, GapReason, Instance, Intent, Link, Observation, Process, ProcessRole, Source};
+use darkport_model::{FactSource, Gap, GapReason, Instance, Intent, Link, Manager, Observation, Process, ProcessRole, Source};
 use tempfile::TempDir;
 
 const MAC: &str = "fa:16:3e:71:ec:6d";
@@ -203,6 +203,26 @@ fn hidden_directories_are_gaps() {
 }
 
 #[test]
+fn where_processes_are_hidden_instances_may_be() {
+    let root = TempDir::new().unwrap();
+    let proc = root.path().join("proc").display().to_string();
+    let gaps = |what: &str, reason: GapReason| {
+        let mut seen = Observation::default();
+        seen.gaps.push(Gap::new(Source::Processes, what, reason, "a reason"));
+        let seen = observe(root.path(), seen);
+        seen.gaps_in(Source::Instances).map(|gap| (gap.what.clone(), gap.reason, gap.why.clone())).collect::<Vec<_>>()
+    };
+    let hidden = "processes of other users are hidden, so instances may be";
+    // The list of processes is not whole with hidepid=2, and names are denied with hidepid=1.
+    for what in [proc.clone(), format!("{proc}/812/comm"), format!("{proc}/812/task")] {
+        assert_eq!(gaps(&what, GapReason::Permission), [(what.clone(), GapReason::Permission, hidden.to_owned())]);
+    }
+    let missing = "not all processes could be listed, so instances may be missing";
+    assert_eq!(gaps(&proc, GapReason::TooLarge), [(proc.clone(), GapReason::TooLarge, missing.to_owned())]);
+    assert_eq!(gaps(&format!("{proc}/812/cmdline"), GapReason::Permission), [], "that one is known");
+}
+
+#[test]
 fn claims_come_from_files_and_bytes_and_are_joined_by_uuid() {
     let root = TempDir::new().unwrap();
     let at = root.path();
@@ -256,6 +276,7 @@ fn proxmox_and_its_process_make_one_instance() {
     assert_eq!(seen.inventory.instances.len(), 2);
     let web = instance(&seen, "web");
     assert_eq!((web.pid, web.is_running(), web.nics.len()), (Some(812), Some(true), 1));
+    assert_eq!((web.manager, web.vmid), (Some(Manager::Proxmox), Some(101)));
     assert_eq!(web.nics[0].bridge.as_ref().map(|fact| fact.value.as_str()), Some("vmbr0v7"));
     assert_eq!(instance(&seen, "off").is_running(), Some(false));
 }
@@ -268,7 +289,11 @@ fn what_the_configuration_wants() {
     write(at, "etc/network/interfaces", "source interfaces.d/*.cfg\nsource /etc/network/more\n");
     write(at, "etc/network/interfaces.d/a.cfg", "iface eth1.1102 inet manual\nsource a.cfg\n");
     write(at, "etc/network/interfaces.d/a.cfg~", "nonsense\n");
-    write(at, "etc/network/more", "iface br7 inet manual\n bridge_ports bond0.7\nsource /etc/*/x\n");
+    write(
+        at,
+        "etc/network/more",
+        "iface br7 inet manual\n bridge_ports bond0.7\nsource /etc/*/x\niface br1102 inet manual\n bridge_ports none\niface br5 inet manual\n bridge_ports none\n",
+    );
     write(at, "usr/lib/systemd/network/10.network", "[Match]\nName=eth8\n[Network]\nBridge=br8\n");
     write(at, "etc/systemd/network/10.network", "[Match]\nName=eth9\n[Network]\nBridge=br9\n");
     write(at, "usr/lib/systemd/network/20.network", "[Match]\nName=eth3\n[Network]\nBridge=br3\n");
@@ -285,6 +310,9 @@ fn what_the_configuration_wants() {
     br7 bond0.7 vid=7 parent=bond0 etc/network/more:2
     br9 eth9 vid= parent= etc/systemd/network/10.network:4
     ");
+    let [isolated] = seen.inventory.isolated.as_slice() else { panic!("{:#?}", seen.inventory.isolated) };
+    assert_eq!((isolated.value.as_str(), isolated.source), ("br5", FactSource::Configuration), "nova gives br1102 an uplink");
+    assert!(isolated.place.ends_with("etc/network/more:7"), "{}", isolated.place);
     let gaps: Vec<&str> = seen.gaps.iter().map(|gap| gap.why.as_str()).collect();
     assert_eq!(gaps, ["a pattern of a kind that is not followed"]);
 }

@@ -18,6 +18,8 @@ pub struct Inventory {
     pub claims: Vec<Claim>,
     /// What the host's own configuration wants.
     pub intents: Vec<Intent>,
+    /// Bridges that the configuration gives no uplink on purpose: `bridge_ports none` (bridge-utils-interfaces(5)).
+    pub isolated: Vec<Fact<String>>,
 }
 
 /// A value and where it was read.
@@ -60,6 +62,20 @@ pub enum FactSource {
     Configuration,
 }
 
+/// What starts and stops an instance, and so what a command on it is given to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Manager {
+    /// libvirt (`virsh`), by itself or for nova.
+    Libvirt,
+    /// Proxmox VE (`qm`).
+    Proxmox,
+    /// Another one.
+    Other,
+}
+
 /// An instance that this host knows.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -78,6 +94,10 @@ pub struct Instance {
     pub paused: Option<Fact<bool>>,
     /// The process that runs it.
     pub pid: Option<u32>,
+    /// Who starts and stops it, where anybody does: a qemu that was run by hand has none.
+    pub manager: Option<Manager>,
+    /// Proxmox VE's number for it: the `101` of `qm start 101`.
+    pub vmid: Option<u32>,
     /// Its network interfaces.
     pub nics: Vec<Nic>,
 }

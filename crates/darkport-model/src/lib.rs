@@ -38,7 +38,7 @@ pub use exit::ExitCode;
 pub use gap::{Gap, GapReason, Source};
 pub use host::{Bond, BondSlave, Conntrack, ConntrackStats, Ethtool, Host, Ksm, NeighbourTable, NeighbourTableStats, Pressure, SoftnetCpu};
 pub use ids::{IfIndex, IpPrefix, MacAddr, ParseIdError, Timestamp, Vid};
-pub use inventory::{Claim, Fact, FactSource, Instance, Intent, Inventory, Nic};
+pub use inventory::{Claim, Fact, FactSource, Instance, Intent, Inventory, Manager, Nic};
 pub use l2::{Fdb, FdbEntry, FdbKind, FdbSource, PortVlan};
 pub use l3::{Address, Neighbour, NeighbourState, Route, RouteKind, Rule};
 pub use link::{BondSlaveState, Carrier, Counters, Link, LinkKind, OperState, Port, Qdisc, QdiscStats, StpState, UnknownAttribute};

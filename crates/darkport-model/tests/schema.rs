@@ -2,8 +2,7 @@
 //!
 //! `UPDATE_SCHEMA=1 cargo test -p darkport-model --features schema` writes them anew.
 #![cfg(feature = "schema")]
-#![allow(clippy::disallowed_methods, reason = "a test reads its fixtures")]
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test reads its fixtures, and fails where it cannot")]
 
 use darkport_model::{Diagnosis, Observation};
 use schemars::schema_for;

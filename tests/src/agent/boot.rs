@@ -23,6 +23,8 @@ pub(crate) const BINARY: &str = "/usr/lib/lab/lab";
 pub(crate) const JOB: &str = "/usr/lib/lab/job.json";
 /// Names the unpacked QEMU, for a scenario with a real guest.
 pub(crate) const QEMU_VARIABLE: &str = "LAB_QEMU";
+/// Says that the kernel is the machine's own, so that nothing here may change it.
+pub(super) const SHARED_VARIABLE: &str = "LAB_SHARED_KERNEL";
 /// The VM's way out.
 const PORT: &str = "/dev/vport0p1";
 const NOTHING: Option<&str> = None;
@@ -44,6 +46,27 @@ impl<W: Write> Events<W> {
 fn mount_as(kind: &str, onto: &str) -> Result<()> {
     fs::create_dir_all(onto).doing(|| format!("making {onto}"))?;
     mount(Some(kind), onto, Some(kind), MsFlags::empty(), NOTHING).doing(|| format!("mounting {kind} on {onto}"))
+}
+
+/// Leaves writable of `/proc/sys` and `/sys` what belongs to a network namespace; the kernel itself refuses there what is
+/// not its own (`ensure_safe_net_sysctl`, since 5.12).
+pub(super) fn protect_machine() -> Result<()> {
+    if std::env::var_os(SHARED_VARIABLE).is_none() {
+        return Ok(());
+    }
+    let bind = |path: &str, flags: MsFlags| {
+        mount(Some(path), path, NOTHING, MsFlags::MS_BIND, NOTHING)?;
+        mount(NOTHING, path, NOTHING, MsFlags::MS_BIND | MsFlags::MS_REMOUNT | flags, NOTHING)
+    };
+    for (all, own) in [("/proc/sys", "/proc/sys/net"), ("/sys", "/sys/devices/virtual/net")] {
+        bind(all, MsFlags::MS_RDONLY)
+            .and_then(|()| bind(own, MsFlags::empty()))
+            .doing(|| format!("keeping {all} from being written to"))?;
+    }
+    if Path::new("/proc/sysrq-trigger").exists() {
+        bind("/proc/sysrq-trigger", MsFlags::MS_RDONLY).doing(|| "keeping /proc/sysrq-trigger from being written to".into())?;
+    }
+    Ok(())
 }
 
 /// The VM's first process; powers the VM off when it is done.
@@ -112,7 +135,12 @@ pub(crate) fn ground(root: &str) -> Result<i32> {
         CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC,
     )
     .doing(|| "making namespaces of our own (root is needed)".into())?;
-    let mut child = Command::new("/proc/self/exe").arg("host-ground").arg(root).spawn().doing(|| "starting in them".into())?;
+    let mut child = Command::new("/proc/self/exe")
+        .arg("host-ground")
+        .arg(root)
+        .env(SHARED_VARIABLE, "1")
+        .spawn()
+        .doing(|| "starting in them".into())?;
     Ok(child.wait().doing(|| "waiting for the scenarios".into())?.code().unwrap_or(1))
 }
 
@@ -136,6 +164,7 @@ pub(crate) fn host_ground(root: &str) -> Result<()> {
     for dir in ["/run", "/tmp"] {
         mount_as("tmpfs", dir)?;
     }
+    protect_machine()?;
     super::net::Rtnl::open()?.up("lo", None)?;
     serve(BufWriter::new(std::io::stdout()))
 }

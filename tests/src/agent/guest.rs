@@ -183,7 +183,7 @@ impl Pulse {
                     let mut packet = [0; 256];
                     while recv(socket.as_raw_fd(), &mut packet, MsgFlags::empty()).is_ok() {}
                 }
-                thread::sleep(Duration::from_millis(300));
+                thread::park_timeout(Duration::from_millis(300));
             }
         });
         Ok(Self { stop, thread: Some(thread) })
@@ -194,6 +194,7 @@ impl Drop for Pulse {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
             let _ = thread.join();
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -50,6 +51,7 @@ impl Host {
         for own in OWN {
             fs::create_dir_all(dir.join(own)).doing(|| format!("making {name}'s {own}"))?;
         }
+        fs::set_permissions(dir.join("tmp"), fs::Permissions::from_mode(0o1777)).doing(|| format!("opening {name}'s /tmp"))?;
         fs::create_dir_all(dir.join("run/libvirt/qemu")).doing(|| format!("making {name}'s run/libvirt"))?;
         fs::create_dir_all(dir.join("etc/libvirt/qemu")).doing(|| format!("making {name}'s etc/libvirt"))?;
         let mut init = ns::on_own_thread(|| {
@@ -153,6 +155,7 @@ pub(crate) fn init(name: &str, dir: &str) -> Result<()> {
     mount(Some(format!("{dir}/run").as_str()), "/run", NOTHING, MsFlags::MS_BIND, NOTHING).doing(|| "binding /run".into())?;
     mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), NOTHING).doing(|| "mounting /proc".into())?;
     mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), NOTHING).doing(|| "mounting /sys".into())?;
+    super::boot::protect_machine()?;
     sethostname(name).doing(|| "setting the host's name".into())?;
     super::net::Rtnl::open()?.up("lo", None)?;
     println!("up");

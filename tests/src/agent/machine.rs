@@ -101,11 +101,13 @@ impl Drop for Machine {
 /// A thread that carries frames between a tap and a socket.
 struct Pump {
     stop: Arc<AtomicBool>,
+    wake: Option<UnixDatagram>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Pump {
     fn start(tap: SyncDevice, socket: UnixDatagram) -> Self {
+        let wake = socket.try_clone().ok();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || {
@@ -117,18 +119,20 @@ impl Pump {
                 // The far end is gone with its process: rest, rather than spin on the hang-up.
                 let gone = fds.iter().any(|fd| fd.revents().is_some_and(|r| r.intersects(PollFlags::POLLHUP | PollFlags::POLLERR)));
                 carry(&tap, &socket);
-                if gone {
+                if gone && !stopped.load(Ordering::Relaxed) {
                     thread::sleep(Duration::from_millis(50));
                 }
             }
         });
-        Self { stop, thread: Some(thread) }
+        Self { stop, wake, thread: Some(thread) }
     }
 }
 
 impl Drop for Pump {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+        // Its own end hung up wakes the poll at once.
+        let _ = self.wake.as_ref().map(|socket| socket.shutdown(std::net::Shutdown::Both));
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

@@ -236,10 +236,11 @@ fn diagnose(scenario: &Scenario, host: &Host, keep: bool, run: &mut Run) -> Resu
         let mut value: Value = serde_json::from_str(&observation).map_err(|e| LabError::Broken(format!("the saved observation: {e}")))?;
         let change = serde_json::from_str(text).map_err(|e| LabError::Broken(format!("the observation's patch: {e}")))?;
         patch::merge(&mut value, &change);
-        host.write("/tmp/patched.json", &value.to_string())?;
+        let observation = value.to_string();
+        host.write("/tmp/patched.json", &observation)?;
         (code, out, err) = darkport(scenario, host, &["--json", "--from", "/tmp/patched.json"])?;
-    }
-    if keep {
+        run.observation = Some(observation).filter(|_| keep);
+    } else if keep {
         run.observation = fs::read_to_string(&saved).ok();
     }
     run.exit_code = code;

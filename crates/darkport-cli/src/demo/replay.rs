@@ -7,7 +7,7 @@ use darkport::model::{ExitCode, Observation};
 use crate::output;
 use crate::report::{Style, render};
 
-/// Recorded by `darkport demo --break uplink-not-in-bridge --save FILE`.
+/// Recorded by the lab; see `recorded/README.md`.
 const RECORDED: &str = include_str!("../../recorded/uplink-not-in-bridge.json");
 const BROKEN: &str = "uplink-not-in-bridge";
 
@@ -17,8 +17,8 @@ pub(super) fn run(why: &str, style: &Style) -> io::Result<ExitCode> {
         Err(error) => return Ok(output::fail("darkport demo", &error, "This is a fault in darkport itself.")),
     };
     let told = format!(
-        "NOT LIVE: {why}.\nWhat follows is a replay: an observation that `darkport demo --break {BROKEN} --save FILE` recorded at\n{} by darkport {}, \
-         when {BROKEN} was broken for real; it is diagnosed now.\n\n",
+        "NOT LIVE: {why}.\nWhat follows is a replay: an observation that the project's lab recorded at {} with darkport {},\n\
+         on a Debian kernel in a VM where {BROKEN} was broken for real; it is diagnosed now.\n\n",
         seen.taken_at, seen.darkport
     );
     output::print(&told)?;

@@ -73,6 +73,30 @@ fn what_nova_says_comes_from_a_file_or_a_pipe() {
 }
 
 #[test]
+fn a_list_that_cannot_be_used_is_a_failure_and_the_answer_comes_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let absent = folder.path().join("none\u{1b}.txt");
+    let code = |run: &Run| {
+        let told: Diagnosis = serde_json::from_str(&run.out).unwrap();
+        (run.code.unwrap(), i32::from(darkport::model::ExitCode::of(&told).code()))
+    };
+    for path in [absent.as_path(), folder.path()] {
+        let run = darkport(&["--json", "--window", "0", "--instances", path.to_str().unwrap()]);
+        let (code, of_diagnosis) = code(&run);
+        assert_eq!(code, if of_diagnosis == 2 { 2 } else { 3 });
+        let shown = path.to_str().unwrap().replace('\u{1b}', "\\u{1b}");
+        assert!(run.err.contains(&shown) && run.err.contains("Next: ") && !run.err.contains('\u{1b}'), "{}", run.err);
+    }
+    let input = std::fs::File::open(folder.path()).unwrap();
+    let run: Run = command("darkport").args(["--json", "--window", "0", "--instances", "-"]).stdin(input).output().unwrap().into();
+    assert_eq!(code(&run).0, if code(&run).1 == 2 { 2 } else { 3 });
+    assert!(run.err.contains("standard input") && run.err.contains("Next: "), "{}", run.err);
+    let run = darkport_with_input(&["--json", "--window", "0", "--instances", "-"], b"[{\"ID\": ");
+    let (code, of_diagnosis) = code(&run);
+    assert_eq!((code, run.err.as_str()), (if of_diagnosis == 0 { 3 } else { of_diagnosis }, ""));
+}
+
+#[test]
 fn bridges_are_shown_as_text_and_as_an_observation() {
     let run: Run = command("darkport-bridge").args(["--json", "--window", "0.2"]).output().unwrap().into();
     let seen = Observation::from_json(&run.out).unwrap();

@@ -15,7 +15,7 @@ fn recorded() -> Observation {
 fn a_saved_observation_diagnoses_to_its_cause() {
     let run = darkport(&["--from", RECORDED]);
     assert_eq!(run.code, Some(2), "{}{}", run.out, run.err);
-    assert!(run.out.starts_with("CRITICAL  virt1012  4 of 4 instances DARK"), "{}", run.out);
+    assert!(run.out.starts_with("CRITICAL  virt1012  6 of 6 instances DARK"), "{}", run.out);
     assert!(run.out.contains("uplink-not-in-bridge  proven  at eth1"), "{}", run.out);
     assert!(run.out.contains("on virt1012:  ip link set "), "{}", run.out);
     assert!(run.out.lines().count() <= 24);
@@ -64,6 +64,18 @@ fn files_that_cannot_be_used_are_told_with_place_and_next_step() {
     let run = darkport(&["--from", "/nonexistent/seen.json"]);
     assert_eq!(run.code, Some(3));
     assert!(run.err.contains("/nonexistent/seen.json: No such file"), "{}", run.err);
+}
+
+#[test]
+fn a_pipe_at_a_path_is_refused_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for path in [fifo.as_path(), folder.path(), std::path::Path::new("/dev/zero")] {
+        let run = darkport(&["--from", path.to_str().unwrap()]);
+        assert_eq!((run.code, run.out.as_str()), (Some(3), ""), "{}", run.err);
+        assert!(run.err.contains(path.to_str().unwrap()) && run.err.contains("use --from - and pipe it in"), "{}", run.err);
+    }
 }
 
 #[test]

@@ -33,7 +33,11 @@ pub fn parse_interfaces(name: &str, bytes: &[u8]) -> Configuration {
             option => match &mut stanza {
                 Stanza::Interface(interface) => {
                     let values: Vec<String> = words.map(bounds::text).collect();
-                    for port in interface.option(&option.replace('_', "-"), &values) {
+                    let option = option.replace('_', "-");
+                    if option == "bridge-ports" && values == ["none"] {
+                        read.isolate(&interface.name, format!("{name}:{line}"));
+                    }
+                    for port in interface.option(&option, &values) {
                         read.intent(Intent::new(&interface.name, &port, format!("{name}:{line}")));
                         from_names.push(port);
                     }
@@ -174,6 +178,15 @@ mod tests {
             ),
             [""; 0]
         );
+    }
+
+    #[test]
+    fn a_bridge_without_ports_is_meant_so_unless_another_stanza_gives_it_one() {
+        let text = "iface vmbr1 inet static\n bridge-ports none\niface br9 inet manual\n bridge_ports none\niface br0 inet6 manual\n bridge_ports none\n\
+            iface vmbr1 inet6 static\n bridge_ports none\niface br0 inet manual\n bridge_ports eth0\niface br2 inet manual\n bridge_ports none eth1\niface br3 inet manual\n bridge_ports all\n";
+        let isolated = parse_interfaces("i", text.as_bytes()).isolated_bridges();
+        let told: Vec<_> = isolated.iter().map(|fact| (fact.value.as_str(), fact.place.as_str())).collect();
+        assert_eq!(told, [("br9", "i:4"), ("vmbr1", "i:2, i:8")]);
     }
 
     #[test]

@@ -11,9 +11,9 @@ pub use networkd::parse_networkd;
 pub use nova::parse_nova_conf;
 pub(crate) use reader::read;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use darkport_model::{Intent, Vid};
+use darkport_model::{Fact, FactSource, Intent, Vid};
 
 use crate::bounds::{MAX_ERRORS, MAX_FILES, MAX_TEXT};
 use crate::error::InputError;
@@ -26,6 +26,8 @@ pub struct Configuration {
     pub intents: Vec<Intent>,
     /// VLAN devices.
     pub vlans: Vec<VlanDevice>,
+    /// Bridges that are to have no port, as this file says.
+    pub isolated: Vec<Fact<String>>,
     /// Further files that it asks for, as written: paths whose last part may hold `*` and `?`.
     pub sources: Vec<String>,
     /// Lines that make no sense, at most 100.
@@ -57,6 +59,12 @@ impl Configuration {
         }
     }
 
+    fn isolate(&mut self, bridge: &str, place: String) {
+        if self.isolated.len() < MAX_FILES {
+            self.isolated.push(Fact::new(bridge.to_owned(), FactSource::Configuration, place));
+        }
+    }
+
     fn vlan(&mut self, name: &str, vid: Option<Vid>, parent: Option<&str>) {
         if self.vlans.len() < MAX_FILES {
             self.vlans.push(VlanDevice { name: name.to_owned(), vid, parent: parent.map(str::to_owned) });
@@ -67,8 +75,26 @@ impl Configuration {
     pub fn join(&mut self, other: Configuration) {
         self.intents.extend(other.intents);
         self.vlans.extend(other.vlans);
+        self.isolated.extend(other.isolated);
         self.sources.extend(other.sources);
         self.errors.extend(other.errors);
+    }
+
+    /// The bridges that have no uplink on purpose, each once and in the order of their names: those that one file wants without a port
+    /// and no file gives one.
+    pub fn isolated_bridges(&self) -> Vec<Fact<String>> {
+        let given: HashSet<&str> = self.intents.iter().map(|intent| intent.bridge.as_str()).collect();
+        let mut merged: BTreeMap<&str, Fact<String>> = BTreeMap::new();
+        for fact in self.isolated.iter().filter(|fact| !given.contains(fact.value.as_str())) {
+            match merged.get_mut(fact.value.as_str()) {
+                Some(known) if known.place.len() + fact.place.len() < MAX_TEXT => known.place = format!("{}, {}", known.place, fact.place),
+                Some(_) => {}
+                None => {
+                    merged.insert(&fact.value, fact.clone());
+                }
+            }
+        }
+        merged.into_values().collect()
     }
 
     /// The intents, each once, with what any file says of its uplink's VLAN. Where files differ, the first one that says something

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use darkport_model::{Gap, GapReason, Intent, Source};
+use darkport_model::{Gap, GapReason, Inventory, Source};
 
 use super::{Configuration, parse_interfaces, parse_networkd, parse_nova_conf};
 use crate::bounds::MAX_FILES;
@@ -12,13 +12,14 @@ use crate::files;
 /// How deep files may ask for further files.
 const MAX_DEPTH: usize = 8;
 
-/// What all configuration files below `root` want.
-pub(crate) fn read(root: &Path, gaps: &mut Vec<Gap>) -> Vec<Intent> {
+/// Fills in what all configuration files below `root` want.
+pub(crate) fn read(root: &Path, into: &mut Inventory, gaps: &mut Vec<Gap>) {
     let mut all = nova(root, gaps);
     ifupdown(root, &mut all, gaps);
     networkd(root, &mut all, gaps);
     gaps.extend(all.errors.iter().map(|error| error.to_gap(Source::Intents)));
-    all.into_intents()
+    into.isolated = all.isolated_bridges();
+    into.intents = all.into_intents();
 }
 
 fn nova(root: &Path, gaps: &mut Vec<Gap>) -> Configuration {

@@ -1,9 +1,10 @@
 //! `bond-no-active-slave`: no member of the bond carries traffic.
 
-use darkport_model::{Carrier, Certainty, Effect, Finding, Fix, HopKind, Link, LinkKind, Source};
+use darkport_model::{Carrier, Effect, Finding, Fix, HopKind, Link, LinkKind, Source};
 
 use crate::check::{Definition, Explanation, Outcome, quoted, step};
-use crate::scene::Scene;
+use crate::scene::{Scene, Segment};
+use crate::uplink::{Obstacle, listed, works};
 
 pub(crate) const CAUSE: Definition = Definition {
     explanation: Explanation {
@@ -18,7 +19,6 @@ pub(crate) const CAUSE: Definition = Definition {
     },
     needs: &[Source::Links],
     worst: Effect::Dark,
-    follows_from: &["uplink-admin-down"],
     check,
 };
 
@@ -26,40 +26,39 @@ fn check(scene: &Scene<'_>) -> Outcome {
     let mut findings = Vec::new();
     let mut working = Vec::new();
     for segment in &scene.segments {
-        for chain in segment.ways_to_wire() {
+        for chain in segment.ways() {
             let Some(bond) = chain.bond() else { continue };
-            match chain.slaves.iter().find(|slave| works(slave)) {
-                Some(slave) => working.push(format!("{} of {} works", slave.name, bond.name)),
-                None => findings.push(finding(scene, bond, &chain.slaves, scene.names_on(segment))),
+            if let Some(slave) = chain.slaves.iter().find(|slave| works(slave)) {
+                working.push(format!("{} of {} works", slave.name, bond.name));
+            }
+            for obstacle in chain.obstacles.iter().filter(|_| segment.is_cut()) {
+                if let Obstacle::NoMember(bond) = obstacle {
+                    findings.push(finding(scene, segment, bond, &chain.slaves));
+                }
             }
         }
     }
     if findings.is_empty() && working.is_empty() {
         return Outcome::NotApplicable;
     }
-    Outcome::found_or(findings, || crate::uplink::listed(&working))
+    Outcome::found_or(findings, || listed(&working))
 }
 
-fn works(slave: &Link) -> bool {
-    let held_up = slave.bond_slave.as_ref().is_none_or(|state| state.mii_up);
-    slave.admin_up && slave.carrier != Carrier::Down && held_up
-}
-
-fn finding(scene: &Scene<'_>, bond: &Link, slaves: &[&Link], names: Vec<String>) -> Finding {
+fn finding(scene: &Scene<'_>, segment: &Segment<'_>, bond: &Link, slaves: &[&Link]) -> Finding {
     let name = &bond.name;
     let mut finding = Finding::new(
         CAUSE.explanation.code,
         HopKind::Bond,
         name,
-        Certainty::Proven,
-        Effect::Dark,
+        segment.certainty(),
+        segment.effect(),
         if slaves.is_empty() {
             format!("the bond {name} has no member")
         } else {
             format!("none of the {} members of the bond {name} works", slaves.len())
         },
     )
-    .affecting(names);
+    .affecting(scene.names_on(segment));
     let mut steps = Vec::new();
     for slave in slaves {
         let what = if !slave.admin_up {

@@ -19,7 +19,6 @@ pub(crate) const CAUSE: Definition = Definition {
     },
     needs: &[Source::Links, Source::Instances],
     worst: Effect::Dark,
-    follows_from: &[],
     check,
 };
 

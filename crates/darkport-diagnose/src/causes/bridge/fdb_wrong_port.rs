@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 
 use darkport_model::{
-    Certainty, Effect, FdbEntry, FdbKind, FdbSource, Finding, Fix, HopKind, IfIndex, Link, LinkKind, MacAddr, RouteKind, Source,
+    Carrier, Certainty, Effect, FdbEntry, FdbKind, FdbSource, Finding, Fix, HopKind, IfIndex, Link, LinkKind, MacAddr, RouteKind, Source,
 };
 
 use crate::check::{Definition, Explanation, Outcome, quoted, step};
 use crate::ports::{Role, role};
 use crate::scene::{Scene, Segment};
+use crate::subject::Subject;
 
 pub(crate) const CAUSE: Definition = Definition {
     explanation: Explanation {
@@ -25,7 +26,6 @@ pub(crate) const CAUSE: Definition = Definition {
     },
     needs: &[Source::Links, Source::Fdb, Source::Instances],
     worst: Effect::Dark,
-    follows_from: &["tap-not-in-bridge", "tap-wrong-bridge", "tap-no-reader", "tap-admin-down"],
     check,
 };
 
@@ -34,11 +34,11 @@ fn check(scene: &Scene<'_>) -> Outcome {
     let mut looked = 0;
     for segment in &scene.segments {
         for (subject, nic) in scene.members(segment) {
-            let (Some(tap), Some(mac)) = (nic.live_tap().filter(|tap| tap.master == Some(segment.bridge.index)), nic.mac) else { continue };
+            let works = |tap: &&Link| tap.master == Some(segment.bridge.index) && tap.admin_up && tap.carrier != Carrier::Down;
+            let (Some(tap), Some(mac)) = (nic.live_tap().filter(works), nic.mac) else { continue };
             looked += 1;
             let entries = scene.entries(segment.bridge.index, mac);
-            let wrong: Vec<&FdbEntry> =
-                entries.iter().copied().filter(|entry| entry.port != tap.index && entry.port != segment.bridge.index).collect();
+            let wrong: Vec<&FdbEntry> = entries.iter().copied().filter(|entry| is_wrong(entry, segment, subject, tap)).collect();
             if !wrong.iter().any(|entry| applies(scene, segment, tap, entry)) {
                 continue;
             }
@@ -51,6 +51,14 @@ fn check(scene: &Scene<'_>) -> Outcome {
         return Outcome::NotApplicable;
     }
     Outcome::found_or(findings, || format!("no bridge has one of {looked} instances' addresses on another port than its tap"))
+}
+
+/// Whether an entry of an instance's address cannot be right. On another tap of the same instance it may be (the guest bonds them);
+/// as an address of the host it is wrong anywhere, since the bridge then keeps the frames (linux, `br_input.c`, `BR_FDB_LOCAL`).
+fn is_wrong(entry: &FdbEntry, segment: &Segment<'_>, subject: &Subject<'_>, tap: &Link) -> bool {
+    let own = subject.nics.iter().filter_map(|nic| nic.tap).any(|own| own.index == entry.port);
+    let taken_for_host = entry.kind == FdbKind::Local && entry.port == tap.index;
+    taken_for_host || (!own && entry.port != segment.bridge.index)
 }
 
 /// Whether the bridge asks this entry for a tap's frames: one for the tap's VLAN where it filters VLANs, one for none where it does not
@@ -98,7 +106,8 @@ fn finding(
     let bridge = &segment.bridge.name;
     let first = wrong.first()?;
     let name_of = |port: IfIndex| scene.wiring.link(port).map_or_else(|| port.to_string(), |port| port.name.clone());
-    let is_fixed = |entry: &&&FdbEntry| entry.kind != FdbKind::Learned;
+    // What somebody outside sets may be right already: an instance on its way elsewhere.
+    let is_fixed = |entry: &&&FdbEntry| matches!(entry.kind, FdbKind::Static | FdbKind::Local);
     let port = name_of(wrong.iter().find(is_fixed).unwrap_or(first).port);
     let fixed = wrong.iter().any(|entry| is_fixed(&entry));
     let mut finding = Finding::new(
@@ -167,6 +176,22 @@ mod tests {
             seen.fdbs[0].entries[1].vid = Some(1.try_into().unwrap());
         });
         assert_eq!(only(&diagnosis, "fdb-wrong-port").fix.steps.len(), 2);
+    }
+
+    #[test]
+    fn a_guest_that_bonds_its_own_interfaces_is_no_fault() {
+        healthy(&diagnosed(nova_network(3), |seen| {
+            let second = seen.inventory.instances[2].nics.remove(0);
+            seen.inventory.instances[1].nics.push(second);
+            seen.stop("instance-00000003");
+            learn(seen, 1, "vnet2", FdbKind::Learned);
+        }));
+    }
+
+    #[test]
+    fn an_address_taken_for_the_hosts_own_is_kept_from_its_instance() {
+        let diagnosis = diagnosed(nova_network(3), |seen| learn(seen, 1, "vnet1", FdbKind::Local));
+        assert_eq!(only(&diagnosis, "fdb-wrong-port").explains, ["instance-00000002"]);
     }
 
     #[test]

@@ -23,7 +23,6 @@ pub(crate) const CAUSE: Definition = Definition {
     },
     needs: &[Source::Instances, Source::Claims],
     worst: Effect::None,
-    follows_from: &[],
     check,
 };
 
@@ -35,16 +34,30 @@ fn check(scene: &Scene<'_>) -> Outcome {
     let here = short(&scene.seen.host.name);
     let mut sentences = Vec::new();
     let mut names = Vec::new();
+    let (mut placeless, mut concerned) = (0, 0);
     for claim in claims {
         let subject = scene.subjects.iter().find(|subject| is_same(subject, claim));
         let said = disagreement(claim, subject, here);
+        match (subject, place_of(claim)) {
+            (None, None) => placeless += 1,
+            (None, Some(place)) if short(place) != here => {}
+            _ => concerned += 1,
+        }
         if let (true, Some(name)) = (!said.is_empty(), subject.map(|subject| subject.name.clone()).or_else(|| name_of(claim))) {
             names.push(name);
         }
         sentences.extend(said.into_iter().map(|sentence| (sentence, claim.place.clone())));
     }
+    if sentences.is_empty() && placeless > 0 {
+        let all = claims.len();
+        return Outcome::Unknown(format!(
+            "{placeless} of {all} rows name no host and no instance of this one: --asked-host HOST says whose list it is"
+        ));
+    }
     if sentences.is_empty() {
-        return Outcome::RuledOut(format!("{} rows of the control plane agree with this host", claims.len()));
+        let about =
+            if concerned == 0 { "none is about this host".to_owned() } else { format!("{concerned} are about this host, and agree") };
+        return Outcome::RuledOut(format!("of {} rows of the control plane, {about}", claims.len()));
     }
     let count = names.len();
     let noun = if count == 1 { "instance" } else { "instances" };
@@ -61,21 +74,21 @@ fn check(scene: &Scene<'_>) -> Outcome {
     if more > 0 {
         finding = finding.seen(format!("and {more} more disagreements"), "control plane");
     }
-    Outcome::Found(vec![finding.fixed_by(Fix::advice("trust what runs on the hypervisor, and correct the control plane's rows"))])
+    Outcome::Found(vec![finding.fixed_by(Fix::advice(
+        "trust what runs on the hypervisor; correct the rows (nova reset-state --active ID, instances.host and instances.node)",
+    ))])
 }
 
 /// What a row says that this host knows better, a plain sentence each.
 fn disagreement(claim: &Claim, subject: Option<&Subject<'_>>, here: &str) -> Vec<String> {
     let mut said = Vec::new();
     let name = subject.map(|subject| subject.name.clone()).or_else(|| name_of(claim)).unwrap_or_else(|| "an instance".to_owned());
-    let host = claim.host.as_deref().or(claim.asked_host.as_deref());
     let node = claim.hypervisor_hostname.as_deref();
-    // Without `host`, `openstack server list --long` leaves only the node to go by.
-    let places_here = host.or(node).map(|place| short(place) == here);
+    let places_here = place_of(claim).map(|place| short(place) == here);
     let status = claim.status.as_deref().unwrap_or("");
     match subject.map(|subject| subject.life) {
         Some(Life::Runs) if places_here == Some(false) => {
-            said.push(format!("{name} runs here, but nova says it is on {}", host.or(node).unwrap_or_default()));
+            said.push(format!("{name} runs here, but nova says it is on {}", place_of(claim).unwrap_or_default()));
         }
         Some(Life::Runs) if matches!(status, "SHUTOFF" | "STOPPED" | "DELETED" | "ERROR") => {
             said.push(format!("{name} runs here, but nova calls it {status}"));
@@ -92,6 +105,12 @@ fn disagreement(claim: &Claim, subject: Option<&Subject<'_>>, here: &str) -> Vec
         }
     }
     said
+}
+
+/// Where a row places its instance. Without `host`, `openstack server list --long` leaves only the node to go by, and `nova list` nothing
+/// but what the list was asked for.
+fn place_of(claim: &Claim) -> Option<&str> {
+    claim.host.as_deref().or(claim.asked_host.as_deref()).or(claim.hypervisor_hostname.as_deref())
 }
 
 fn is_same(subject: &Subject<'_>, claim: &Claim) -> bool {
@@ -148,6 +167,17 @@ mod tests {
             row(seen, 1, "virt1012.example.org", "virt1012", "ACTIVE");
             row(seen, 7, "virt1005", "virt1004", "ACTIVE");
         }));
+    }
+
+    #[test]
+    fn rows_without_a_host_are_not_said_to_agree() {
+        let diagnosis = diagnosed(nova_network(1), |seen| {
+            row(seen, 7, "", "", "ACTIVE");
+            let claim = &mut seen.inventory.claims[0];
+            (claim.host, claim.hypervisor_hostname) = (None, None);
+        });
+        healthy(&diagnosis);
+        assert!(diagnosis.undecided[0].missing.contains("--asked-host"), "{:?}", diagnosis.undecided);
     }
 
     #[test]

@@ -19,7 +19,6 @@ pub(crate) const CAUSE: Definition = Definition {
     },
     needs: &[Source::Conntrack, Source::Sysctls],
     worst: Effect::Dark,
-    follows_from: &[],
     check,
 };
 
@@ -36,11 +35,19 @@ fn check(scene: &Scene<'_>) -> Outcome {
     // The table counts an entry before it looks whether there is room, and throws a few out early: full is within a hundredth.
     let full = |count: u64| table.max > 0 && count.saturating_mul(100) >= table.max.saturating_mul(99);
     let (count, max) = (*table.count.latest(), table.max);
-    let was_full_and_drops = full(table.count.first) && dropped > Some(0);
-    if !(full(count) || was_full_and_drops) {
+    if !full(count) && !full(table.count.first) {
         return Outcome::RuledOut(format!("{count} of {max} connection tracking entries are in use"));
     }
-    let certainty = if dropped > Some(0) { Certainty::Proven } else { Certainty::Likely };
+    let certainty = match (dropped, &table.stats) {
+        (Some(0), _) => {
+            return Outcome::RuledOut(format!(
+                "{count} of {max} connection tracking entries are in use, and none was refused in the window"
+            ));
+        }
+        (Some(_), _) => Certainty::Proven,
+        (None, Some(_)) => return Outcome::Unknown("a second look at the connection tracking table, which is nearly full".to_owned()),
+        (None, None) => Certainty::Likely,
+    };
     let names: Vec<String> =
         scene.segments.iter().filter(|segment| is_tracked(scene, segment)).flat_map(|segment| scene.names_on(segment)).collect();
     let effect = if names.is_empty() { Effect::None } else { Effect::Dark };

@@ -22,7 +22,6 @@ pub(crate) const CAUSE: Definition = Definition {
     },
     needs: &[Source::Neighbours, Source::Sysctls],
     worst: Effect::Degraded,
-    follows_from: &[],
     check,
 };
 

@@ -8,7 +8,7 @@ use crate::scene::Scene;
 /// Fewer packets dropped in a window are a burst.
 const FEWEST: u64 = 10;
 /// The share of dropped packets from which on users notice.
-const SHARE: f64 = 0.01;
+const SHARE: f64 = 0.05;
 
 pub(crate) const CAUSE: Definition = Definition {
     explanation: Explanation {
@@ -16,7 +16,7 @@ pub(crate) const CAUSE: Definition = Definition {
         hop: HopKind::Host,
         what: "Packets arrive faster than a processor takes them from its backlog queue, and the rest is dropped: a flood, all interrupts on one \
                processor, or a queue that is too short.",
-        proof: "The dropped column of softnet_stat rose within the window by more than one in a hundred packets.",
+        proof: "The dropped column of softnet_stat rose within the window by more than one in twenty packets.",
         fix: "sysctl -w net.core.netdev_max_backlog=N; spread the load (RPS)",
         reboot_helps: Some(false),
         reboot: "the load and the limits are the same after it",
@@ -24,7 +24,6 @@ pub(crate) const CAUSE: Definition = Definition {
     },
     needs: &[Source::Softnet],
     worst: Effect::Degraded,
-    follows_from: &[],
     check,
 };
 
@@ -50,7 +49,8 @@ fn check(scene: &Scene<'_>) -> Outcome {
         CAUSE.explanation.code,
         HopKind::Host,
         "softnet",
-        Certainty::Proven,
+        // The backlog is the whole machine's: whose packets it dropped is not told.
+        Certainty::Likely,
         Effect::Degraded,
         format!("the receive backlog overflows: {} of all packets are dropped", percent(dropped, offered)),
     )

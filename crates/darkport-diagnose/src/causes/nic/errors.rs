@@ -2,7 +2,7 @@
 
 use darkport_model::{Certainty, Counters, Effect, Finding, Fix, HopKind, Link, Source};
 
-use crate::check::{Definition, Explanation, Outcome, percent, proven_share};
+use crate::check::{Definition, Explanation, Outcome, percent, proven_share, quoted};
 use crate::scene::Scene;
 use crate::uplink::Chain;
 
@@ -25,7 +25,6 @@ pub(crate) const CAUSE: Definition = Definition {
     },
     needs: &[Source::Links],
     worst: Effect::Degraded,
-    follows_from: &[],
     check,
 };
 
@@ -33,7 +32,7 @@ fn check(scene: &Scene<'_>) -> Outcome {
     let mut findings: Vec<Finding> = Vec::new();
     let (mut looked, mut devices) = (0, 0);
     for segment in &scene.segments {
-        for link in segment.ways_to_wire().flat_map(Chain::all) {
+        for link in segment.ways().flat_map(Chain::all) {
             devices += 1;
             let Some(rises) = rises(link) else { continue };
             looked += 1;
@@ -104,7 +103,7 @@ fn finding(link: &Link, rises: &Rises, names: Vec<String>) -> Finding {
     )
     .affecting(names)
     .seen(format!("{} errors{kinds} beside {} good frames in the window", rises.broken, rises.received), "netlink counters, two looks")
-    .fixed_by(Fix::advice(format!("change the cable or transceiver of {name}, look at the switch port's own errors; for missed frames enlarge the ring (ethtool -g {name})")))
+    .fixed_by(Fix::advice(format!("change the cable or transceiver of {name}, look at the switch port's own errors; for missed frames enlarge the ring (ethtool -g {})", quoted(name))))
 }
 
 #[cfg(test)]

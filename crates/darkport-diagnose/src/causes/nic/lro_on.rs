@@ -20,7 +20,6 @@ pub(crate) const CAUSE: Definition = Definition {
     },
     needs: &[Source::Links, Source::Ethtool],
     worst: Effect::Degraded,
-    follows_from: &[],
     check,
 };
 
@@ -28,7 +27,7 @@ fn check(scene: &Scene<'_>) -> Outcome {
     let mut findings = Vec::new();
     let mut off = Vec::new();
     for segment in &scene.segments {
-        for link in segment.ways_to_wire().flat_map(Chain::all) {
+        for link in segment.ways().flat_map(Chain::all) {
             let name = &link.name;
             match scene.seen.host.ethtool.get(name).and_then(|told| told.features.get("rx-lro")) {
                 Some(true) => findings.push(

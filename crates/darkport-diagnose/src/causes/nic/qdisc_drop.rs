@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use darkport_model::{Certainty, Effect, Finding, Fix, HopKind, IfIndex, Link, Qdisc, Source};
+use darkport_model::{Carrier, Certainty, Effect, Finding, Fix, HopKind, IfIndex, Link, Qdisc, Source};
 
+use crate::causes::tap::queue_stalled::stalled;
 use crate::check::{Definition, Explanation, Outcome, percent, proven_share, quoted, step};
 use crate::scene::Scene;
 use crate::uplink::Chain;
@@ -29,7 +30,6 @@ pub(crate) const CAUSE: Definition = Definition {
     },
     needs: &[Source::Links, Source::Qdiscs],
     worst: Effect::Dark,
-    follows_from: &["uplink-admin-down", "uplink-no-carrier", "tap-queue-stalled", "tap-admin-down", "tap-no-reader"],
     check,
 };
 
@@ -41,6 +41,10 @@ fn check(scene: &Scene<'_>) -> Outcome {
     let mut findings: Vec<Finding> = Vec::new();
     let mut looked = 0;
     let mut look = |link: &Link, hop: HopKind, names: Vec<String>| {
+        // A queue before a device that is shut overflows by itself.
+        if !link.admin_up || link.carrier == Carrier::Down {
+            return;
+        }
         // A classful discipline counts what its children drop: the worst one on a device speaks for it.
         let rated = by_link.get(&link.index).into_iter().flatten().filter_map(|qdisc| Some((*qdisc, rated(qdisc)?)));
         let rated: Vec<_> = rated.collect();
@@ -53,12 +57,12 @@ fn check(scene: &Scene<'_>) -> Outcome {
         }
     };
     for segment in &scene.segments {
-        for link in segment.ways_to_wire().flat_map(Chain::all) {
+        for link in segment.ways().flat_map(Chain::all) {
             look(link, Chain::hop(link), scene.names_on(segment));
         }
         look(segment.bridge, HopKind::Bridge, scene.names_on(segment));
         for (subject, nic) in scene.members(segment) {
-            if let Some(tap) = nic.live_tap() {
+            if let Some(tap) = nic.live_tap().filter(|tap| stalled(scene, tap).is_none()) {
                 look(tap, HopKind::Tap, vec![subject.name.clone()]);
             }
         }
@@ -105,7 +109,7 @@ fn finding(
             format!("puts the kernel's default in the place of {kind}"),
             None,
         )])
-        .and(format!("to put it back, save first what `tc -d qdisc show dev {name}` prints")),
+        .and(format!("to put it back, save first what `tc -d qdisc show dev {}` prints", quoted(name))),
     )
 }
 

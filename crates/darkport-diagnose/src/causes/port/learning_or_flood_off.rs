@@ -22,7 +22,6 @@ pub(crate) const CAUSE: Definition = Definition {
     },
     needs: &[Source::Links, Source::Fdb],
     worst: Effect::Dark,
-    follows_from: &["bridge-admin-down"],
     check,
 };
 
@@ -45,12 +44,20 @@ type Wrong = (&'static str, &'static str, &'static str);
 
 fn at_uplinks(scene: &Scene<'_>, segment: &Segment<'_>) -> Option<Finding> {
     // One way out in order is enough.
-    let faults: Vec<_> = segment.open_uplinks().map(|(link, port)| (link, uplink_wrongs(scene, segment, link, port))).collect();
+    let faults: Vec<_> = segment.uplink_ports().map(|(link, port)| (link, uplink_wrongs(scene, segment, link, port))).collect();
     if faults.is_empty() || faults.iter().any(|(_, wrongs)| wrongs.is_empty()) {
         return None;
     }
     let (link, wrongs) = faults.into_iter().next()?;
-    Some(finding(scene, link, HopKind::UplinkPort, &wrongs, scene.names_on(segment)))
+    // An isolated uplink is out of reach of isolated ports only; any other flag concerns all.
+    let isolation_only = wrongs.iter().all(|(flag, ..)| *flag == "isolated");
+    let isolated = |nic: &Attachment<'_>| nic.live_tap().and_then(|tap| tap.port.as_ref()).is_some_and(|port| port.isolated);
+    let names = if isolation_only {
+        scene.members(segment).filter(|(_, nic)| isolated(nic)).map(|(subject, _)| subject.name.clone()).collect()
+    } else {
+        scene.names_on(segment)
+    };
+    Some(finding(scene, link, HopKind::UplinkPort, &wrongs, names))
 }
 
 fn uplink_wrongs(scene: &Scene<'_>, segment: &Segment<'_>, link: &Link, port: &Port) -> Vec<Wrong> {
@@ -65,9 +72,9 @@ fn uplink_wrongs(scene: &Scene<'_>, segment: &Segment<'_>, link: &Link, port: &P
     if !port.unicast_flood && !port.learning && !knows_somebody() {
         wrongs.push(("flood", "on", "no address is learned on it and nothing is flooded to it, so that no unicast frame leaves it"));
     }
-    let mut taps = scene.members(segment).filter_map(|(_, nic)| nic.live_tap()?.port.as_ref()).peekable();
-    if port.isolated && taps.peek().is_some() && taps.all(|tap| tap.isolated) {
-        wrongs.push(("isolated", "off", "it is isolated, and so is every instance's port: they cannot reach it"));
+    let mut taps = scene.members(segment).filter_map(|(_, nic)| nic.live_tap()?.port.as_ref());
+    if port.isolated && taps.any(|tap| tap.isolated) && segment.addresses.is_empty() {
+        wrongs.push(("isolated", "off", "it is isolated as instances' ports are, and isolated ports do not reach each other"));
     }
     if port.locked && !knows_somebody() {
         wrongs.push(("locked", "off", "it is locked and no address is let in"));
@@ -151,6 +158,15 @@ mod tests {
             seen.port_mut("eth1.1102").isolated = true;
         });
         only(&diagnosis, "port-learning-or-flood-off");
+    }
+
+    #[test]
+    fn an_isolated_uplink_is_out_of_reach_of_the_isolated_only() {
+        let diagnosis = diagnosed(nova_network(3), |seen| {
+            seen.port_mut("vnet1").isolated = true;
+            seen.port_mut("eth1.1102").isolated = true;
+        });
+        assert_eq!(only(&diagnosis, "port-learning-or-flood-off").explains, ["instance-00000002"]);
     }
 
     #[test]

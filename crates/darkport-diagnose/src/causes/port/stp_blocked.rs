@@ -3,7 +3,8 @@
 use darkport_model::{Certainty, Effect, Finding, HopKind, Link, LinkKind, Source, StpState};
 
 use crate::check::{Definition, Explanation, Outcome, command, quoted};
-use crate::scene::{Scene, Segment};
+use crate::scene::Scene;
+use crate::uplink::{Obstacle, is_shut};
 
 pub(crate) const CAUSE: Definition = Definition {
     explanation: Explanation {
@@ -13,53 +14,45 @@ pub(crate) const CAUSE: Definition = Definition {
                or somebody set its state by hand.",
         proof: "The port's state is blocking, or is listening or learning while no spanning tree runs; and no other uplink forwards.",
         fix: "Find the loop or the new root; where no spanning tree runs, bridge link set dev PORT state 3.",
-        reboot_helps: Some(false),
-        reboot: "the spanning tree would come to the same answer; a state set by hand is mended in a second",
+        reboot_helps: None,
+        reboot: "a spanning tree would come to the same answer again; a state set by hand is gone after it, and mended in a second",
         reference: "linux, net/bridge/br_stp.c; include/uapi/linux/if_bridge.h (BR_STATE_*)",
     },
     needs: &[Source::Links],
     worst: Effect::Dark,
-    follows_from: &["bridge-admin-down", "tap-admin-down", "uplink-admin-down", "uplink-no-carrier"],
     check,
 };
 
 fn check(scene: &Scene<'_>) -> Outcome {
     let mut findings = Vec::new();
     for segment in &scene.segments {
-        let shut = |link: &Link| link.port.as_ref().is_some_and(|port| is_shut(port.state, segment.bridge));
-        if !segment.uplinks.is_empty() && segment.uplinks.iter().all(|chain| shut(chain.port)) {
-            for chain in &segment.uplinks {
-                findings.push(finding(scene, segment, chain.port, HopKind::UplinkPort, scene.names_on(segment)));
+        if segment.is_cut() {
+            for obstacle in segment.ways().flat_map(|chain| &chain.obstacles) {
+                if let Obstacle::Shut(port) = obstacle {
+                    let (certainty, effect) = (segment.certainty(), segment.effect());
+                    findings.push(finding(scene, port, HopKind::UplinkPort, scene.names_on(segment), certainty, effect));
+                }
             }
         }
         for (subject, nic) in scene.members(segment) {
-            if let Some(tap) = nic.live_tap().filter(|tap| tap.master == Some(segment.bridge.index) && shut(tap)) {
-                findings.push(finding(scene, segment, tap, HopKind::TapPort, vec![subject.name.clone()]));
+            let shut = |tap: &&Link| tap.master == Some(segment.bridge.index) && is_shut(tap, segment.bridge);
+            if let Some(tap) = nic.live_tap().filter(shut) {
+                findings.push(finding(scene, tap, HopKind::TapPort, vec![subject.name.clone()], Certainty::Proven, Effect::Dark));
             }
         }
     }
     if findings.is_empty() && scene.segments.is_empty() {
         return Outcome::NotApplicable;
     }
-    Outcome::found_or(findings, || {
-        "each bridge with instances has an uplink, and each instance a port, that is not shut by spanning tree".to_owned()
-    })
+    Outcome::found_or(findings, || "no instance's port is shut, and no bridge's only way out".to_owned())
 }
 
-/// With spanning tree on, listening and learning pass by themselves within twice the forward delay: a port that just came up, no fault.
-fn is_shut(state: StpState, bridge: &Link) -> bool {
-    let stp = matches!(bridge.kind, LinkKind::Bridge { stp: true, .. });
-    match state {
-        StpState::Blocking => true,
-        StpState::Listening | StpState::Learning => !stp,
-        _ => false,
-    }
-}
-
-fn finding(scene: &Scene<'_>, segment: &Segment<'_>, port: &Link, hop: HopKind, affects: Vec<String>) -> Finding {
-    let stp = matches!(segment.bridge.kind, LinkKind::Bridge { stp: true, .. });
+fn finding(scene: &Scene<'_>, port: &Link, hop: HopKind, affects: Vec<String>, certainty: Certainty, effect: Effect) -> Finding {
+    let master = scene.wiring.bridge_of(port);
+    let bridge = master.map_or("its bridge", |bridge| bridge.name.as_str());
+    let stp = matches!(master.map(|bridge| &bridge.kind), Some(LinkKind::Bridge { stp: true, .. }));
     let state = port.port.as_ref().map(|port| format!("{:?}", port.state).to_lowercase()).unwrap_or_default();
-    let (name, bridge) = (&port.name, &segment.bridge.name);
+    let name = &port.name;
     let fix = if stp {
         command(
             scene,
@@ -73,7 +66,7 @@ fn finding(scene: &Scene<'_>, segment: &Segment<'_>, port: &Link, hop: HopKind, 
             scene,
             format!("bridge link set dev {} state 3", quoted(name)),
             format!("lets {name} forward"),
-            format!("bridge link set dev {} state 4", quoted(name)),
+            format!("bridge link set dev {} state {}", quoted(name), number(port)),
         )
     };
     let summary = if stp {
@@ -81,11 +74,22 @@ fn finding(scene: &Scene<'_>, segment: &Segment<'_>, port: &Link, hop: HopKind, 
     } else {
         format!("{name}, a port of {bridge}, was set to {state} by hand")
     };
-    Finding::new(CAUSE.explanation.code, hop, name, Certainty::Proven, Effect::Dark, summary)
+    Finding::new(CAUSE.explanation.code, hop, name, certainty, effect, summary)
         .affecting(affects)
         .seen(format!("the state of {name} is {state}"), "netlink link dump")
         .seen(format!("spanning tree on {bridge} is {}", if stp { "on" } else { "off" }), "netlink link dump")
         .fixed_by(fix)
+}
+
+/// `BR_STATE_*` of a port, for the command that takes the fix back.
+fn number(port: &Link) -> u8 {
+    match port.port.as_ref().map(|port| port.state) {
+        Some(StpState::Listening) => 1,
+        Some(StpState::Learning) => 2,
+        Some(StpState::Forwarding) => 3,
+        Some(StpState::Blocking) => 4,
+        _ => 0,
+    }
 }
 
 #[cfg(test)]
@@ -112,8 +116,18 @@ mod tests {
     }
 
     #[test]
+    fn the_configured_uplink_may_not_be_in_favour_of_another() {
+        let diagnosis = diagnosed(nova_network(3), |seen| {
+            seen.add_uplink("br1102", "eth2");
+            seen.port_mut("eth1.1102").state = StpState::Blocking;
+        });
+        assert_eq!(only(&diagnosis, "stp-port-blocked").certainty, darkport_model::Certainty::Likely);
+    }
+
+    #[test]
     fn one_of_two_uplinks_may_be_blocked() {
         healthy(&diagnosed(nova_network(3), |seen| {
+            seen.inventory.intents.clear();
             seen.add_uplink("br1102", "eth2");
             seen.port_mut("eth1.1102").state = StpState::Blocking;
         }));

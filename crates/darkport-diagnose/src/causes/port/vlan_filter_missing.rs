@@ -4,7 +4,7 @@ use darkport_model::{Certainty, Effect, Finding, HopKind, IfIndex, Link, LinkKin
 
 use crate::check::{Definition, Explanation, Outcome, command, quoted};
 use crate::scene::{Scene, Segment};
-use crate::subject::Attachment;
+use crate::subject::{Attachment, Subject};
 
 pub(crate) const CAUSE: Definition = Definition {
     explanation: Explanation {
@@ -20,7 +20,6 @@ pub(crate) const CAUSE: Definition = Definition {
     },
     needs: &[Source::Links, Source::BridgeVlans, Source::Instances],
     worst: Effect::Dark,
-    follows_from: &[],
     check,
 };
 
@@ -36,15 +35,23 @@ fn check(scene: &Scene<'_>) -> Outcome {
             match vlan_of(scene, tap, nic) {
                 Err(missing) => findings.push(at_tap(scene, tap, nic, missing, &subject.name)),
                 Ok(vid) => {
-                    if !segment.uplinks.is_empty() && !leaves(scene, segment, vid) {
-                        match lacking.iter_mut().find(|(lacks, _)| *lacks == vid) {
-                            Some((_, names)) => names.push(subject.name.clone()),
-                            None => lacking.push((vid, vec![subject.name.clone()])),
-                        }
+                    if segment.uplinks.is_empty() || leaves(scene, segment, vid) || has_another_way(scene, segment, subject, tap, vid) {
+                        continue;
+                    }
+                    match lacking.iter_mut().find(|(lacks, _)| *lacks == vid) {
+                        Some((_, names)) => names.push(subject.name.clone()),
+                        None => lacking.push((vid, vec![subject.name.clone()])),
                     }
                 }
             }
         }
+        // A VLAN that an instance of two networks is in as well has its router in that instance.
+        lacking.retain(|(vid, names)| {
+            scene.members(segment).all(|(subject, nic)| {
+                let inside = nic.live_tap().is_some_and(|tap| scene.vlans_of(tap.index).any(|vlan| vlan.holds(*vid)));
+                !inside || names.contains(&subject.name)
+            })
+        });
         for (vid, names) in lacking {
             if let Some(chain) = segment.uplinks.first() {
                 findings.push(at_uplink(scene, chain.port, vid, names));
@@ -68,6 +75,17 @@ fn leaves(scene: &Scene<'_>, segment: &Segment<'_>, vid: Vid) -> bool {
     let on_top = |link: &Link| link.lower == Some(bridge) && matches!(link.kind, LinkKind::Vlan { vid: has, .. } if has == vid);
     let routed = !segment.addresses.is_empty() || scene.seen.links.iter().any(on_top);
     segment.uplinks.iter().any(|chain| member(chain.port.index)) || (routed && member(bridge))
+}
+
+/// Whether a tap in a VLAN that stays inside has frames that leave all the same: in another of its VLANs, or by another tap of the instance.
+fn has_another_way(scene: &Scene<'_>, segment: &Segment<'_>, subject: &Subject<'_>, tap: &Link, vid: Vid) -> bool {
+    let by_vlan = scene.vlans_of(tap.index).any(|vlan| vlan.first != vid && leaves(scene, segment, vlan.first))
+        || scene.vlans_of(tap.index).any(|vlan| vlan.first != vlan.last);
+    let another = |nic: &Attachment<'_>| {
+        let other = nic.live_tap().filter(|other| other.index != tap.index);
+        other.is_some_and(|other| scene.pvid(other.index).is_none_or(|pvid| leaves(scene, segment, pvid)))
+    };
+    by_vlan || subject.nics.iter().any(another)
 }
 
 fn filters(bridge: &Link) -> bool {
@@ -170,6 +188,17 @@ mod tests {
         healthy(&diagnosed(vlan_aware(3), |seen| {
             own(seen);
             crate::testing::with_address(seen, "vmbr0", "10.0.0.1/24");
+        }));
+    }
+
+    #[test]
+    fn a_private_vlan_behind_a_guest_that_routes_is_no_fault() {
+        healthy(&diagnosed(vlan_aware(3), |seen| {
+            let inside: darkport_model::Vid = 99.try_into().unwrap();
+            let (guest, router) = (seen.link_mut("vnet0").index, seen.link_mut("vnet1").index);
+            seen.port_vlans.retain(|vlan| vlan.port != guest);
+            seen.port_vlans.push(darkport_model::PortVlan::new(guest, inside, true, true));
+            seen.port_vlans.push(darkport_model::PortVlan::new(router, inside, false, false));
         }));
     }
 

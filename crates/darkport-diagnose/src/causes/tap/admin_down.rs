@@ -12,13 +12,12 @@ pub(crate) const CAUSE: Definition = Definition {
         what: "The instance's tap is administratively down: nothing goes through it in either direction.",
         proof: "The tap has no IFF_UP while its instance runs, and libvirt was not told to keep the link down.",
         fix: "ip link set TAP up",
-        reboot_helps: Some(true),
-        reboot: "it would start every instance anew; setting the tap up takes a second",
+        reboot_helps: None,
+        reboot: "it stops every instance, and starts those that are set to start at boot; setting the tap up takes a second",
         reference: "linux, net/core/dev.c (__dev_close_many)",
     },
     needs: &[Source::Links, Source::Instances],
     worst: Effect::Dark,
-    follows_from: &[],
     check,
 };
 

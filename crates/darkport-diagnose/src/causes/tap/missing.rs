@@ -2,7 +2,8 @@
 
 use darkport_model::{Certainty, Effect, Finding, Fix, HopKind, Source};
 
-use crate::check::{Definition, Explanation, Outcome, quoted, step};
+use super::restart;
+use crate::check::{Definition, Explanation, Outcome};
 use crate::scene::{Scene, cited};
 
 pub(crate) const CAUSE: Definition = Definition {
@@ -18,7 +19,6 @@ pub(crate) const CAUSE: Definition = Definition {
     },
     needs: &[Source::Links, Source::Instances],
     worst: Effect::Dark,
-    follows_from: &[],
     check,
 };
 
@@ -43,12 +43,7 @@ fn check(scene: &Scene<'_>) -> Outcome {
             finding.fix = match subject.lost_process(scene.seen) {
                 Some(pid) => {
                     finding = finding.seen(format!("process {pid} of {} is gone, and took the tap along", subject.name), "/proc");
-                    Fix::steps(vec![step(
-                        scene,
-                        format!("virsh start {}", quoted(&subject.name)),
-                        format!("starts {}", subject.name),
-                        None,
-                    )])
+                    restart(scene, subject)
                 }
                 None => Fix::advice(advice),
             };
@@ -71,7 +66,7 @@ mod tests {
             seen.links.retain(|link| link.name != "vnet1");
             seen.inventory.instances[1].pid = Some(4711);
         });
-        assert_eq!(only(&diagnosis, "tap-missing").fix.steps[0].run, "virsh start instance-00000002");
+        assert!(only(&diagnosis, "tap-missing").evidence.iter().any(|seen| seen.seen.contains("4711")));
     }
 
     #[test]

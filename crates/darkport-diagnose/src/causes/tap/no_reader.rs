@@ -1,8 +1,9 @@
 //! `tap-no-reader`: nobody reads the tap.
 
-use darkport_model::{Carrier, Certainty, Effect, Finding, Fix, HopKind, LinkKind, Source};
+use darkport_model::{Carrier, Certainty, Effect, Finding, HopKind, LinkKind, Source};
 
-use crate::check::{Definition, Explanation, Outcome, quoted, step};
+use super::restart;
+use crate::check::{Definition, Explanation, Outcome};
 use crate::scene::Scene;
 
 pub(crate) const CAUSE: Definition = Definition {
@@ -12,13 +13,12 @@ pub(crate) const CAUSE: Definition = Definition {
         what: "No process has the instance's tap open: qemu is gone or let go of it, and the tap outlived it.",
         proof: "A tun device has carrier exactly while a process is attached to it; this one is up without carrier.",
         fix: "Start that instance again (virsh start, nova reboot).",
-        reboot_helps: Some(true),
-        reboot: "it would start every instance anew; starting this one is enough",
+        reboot_helps: None,
+        reboot: "it stops every instance, and starts those that are set to start at boot; starting this one is enough",
         reference: "linux, drivers/net/tun.c (tun_attach: netif_carrier_on; __tun_detach: netif_carrier_off)",
     },
     needs: &[Source::Links, Source::Instances],
     worst: Effect::Dark,
-    follows_from: &["tap-admin-down"],
     check,
 };
 
@@ -48,13 +48,7 @@ fn check(scene: &Scene<'_>) -> Outcome {
             if let Some(pid) = subject.lost_process(scene.seen) {
                 finding = finding.seen(format!("process {pid} of {} is gone", subject.name), "/proc");
             }
-            let name = quoted(&subject.name);
-            findings.push(finding.fixed_by(Fix::steps(vec![step(
-                scene,
-                format!("virsh destroy {name}; virsh start {name}"),
-                format!("starts {} anew; what ran inside it is lost as by a power cut", subject.name),
-                None,
-            )])));
+            findings.push(finding.fixed_by(restart(scene, subject)));
         }
     }
     if findings.is_empty() && read == 0 {

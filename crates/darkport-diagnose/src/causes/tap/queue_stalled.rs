@@ -1,8 +1,9 @@
 //! `tap-queue-stalled`: the tap is full and the guest takes nothing out.
 
-use darkport_model::{Certainty, Effect, Finding, Fix, HopKind, Source};
+use darkport_model::{Carrier, Certainty, Effect, Finding, HopKind, Link, Qdisc, Source};
 
-use crate::check::{Definition, Explanation, Outcome, quoted, step};
+use super::restart;
+use crate::check::{Definition, Explanation, Outcome};
 use crate::scene::Scene;
 
 /// Frames lost at one tap within the window that are no accident.
@@ -15,27 +16,23 @@ pub(crate) const CAUSE: Definition = Definition {
         what: "Frames for the instance pile up at its tap and are thrown away: qemu or its vhost worker has stopped taking them.",
         proof: "Within the window frames were dropped at the tap and not one was taken out of it.",
         fix: "Find what qemu or vhost waits for (threads in state D); start that instance again.",
-        reboot_helps: Some(true),
-        reboot: "it would start every instance anew; starting this one is enough, unless all of them stall",
+        reboot_helps: None,
+        reboot: "it stops every instance, and starts those that are set to start at boot; starting this one is enough, unless all of them stall",
         reference: "linux, drivers/net/tun.c (tun_net_xmit drops when the ring is full; tun_do_read counts what is taken)",
     },
     needs: &[Source::Links, Source::Instances],
     worst: Effect::Dark,
-    follows_from: &["tap-admin-down", "tap-no-reader"],
     check,
 };
 
 fn check(scene: &Scene<'_>) -> Outcome {
     let mut findings = Vec::new();
-    let mut looked = 0;
+    let (mut taps, mut looked) = (0, 0);
     for subject in scene.running() {
         for tap in subject.live_taps() {
-            let rises = (tap.counters.rise(|count| count.tx_dropped), tap.counters.rise(|count| count.tx_packets));
-            let (Some(lost), Some(taken)) = rises else { continue };
-            looked += 1;
-            if lost < LOST || taken > 0 {
-                continue;
-            }
+            taps += 1;
+            looked += usize::from(tap.counters.last.is_some());
+            let Some(lost) = stalled(scene, tap) else { continue };
             let mut finding = Finding::new(
                 CAUSE.explanation.code,
                 HopKind::Tap,
@@ -49,23 +46,28 @@ fn check(scene: &Scene<'_>) -> Outcome {
             for thread in stuck_threads(scene, subject.instance.and_then(|instance| instance.pid)) {
                 finding = finding.seen(thread, "/proc");
             }
-            let name = quoted(&subject.name);
-            findings.push(finding.fixed_by(Fix::steps(vec![step(
-                scene,
-                format!("virsh destroy {name}; virsh start {name}"),
-                format!("starts {} anew; what ran inside it is lost as by a power cut", subject.name),
-                None,
-            )])));
+            findings.push(finding.fixed_by(restart(scene, subject)));
         }
     }
-    if !findings.is_empty() {
-        return Outcome::Found(findings);
-    }
-    match (looked, scene.running().next()) {
-        (0, None) => Outcome::NotApplicable,
-        (0, Some(_)) => Outcome::Unknown("a second look at the taps' counters".to_owned()),
+    match (findings.is_empty(), taps, looked) {
+        (false, ..) => Outcome::Found(findings),
+        (true, 0, _) => Outcome::NotApplicable,
+        (true, _, 0) => Outcome::Unknown("a second look at the taps' counters".to_owned()),
         _ => Outcome::RuledOut(format!("no tap of {looked} dropped frames while its guest took none")),
     }
+}
+
+/// Frames lost at a tap that is full, within a window in which nothing was taken out of it. Newer kernels drop at the tap itself; older
+/// ones stop its queue, so that the queueing discipline before it fills and drops.
+pub(crate) fn stalled(scene: &Scene<'_>, tap: &Link) -> Option<u64> {
+    let works = tap.admin_up && tap.carrier != Carrier::Down;
+    let untouched = tap.counters.rise(|count| count.tx_packets)? == 0;
+    let default_kind = |kind: &str| matches!(kind, "pfifo_fast" | "pfifo" | "fq_codel" | "mq" | "fq");
+    let full = |qdisc: &&Qdisc| qdisc.link == tap.index && default_kind(&qdisc.kind) && qdisc.stats.latest().queued_packets > 0;
+    let queued = || scene.seen.qdiscs.iter().filter(full).filter_map(|qdisc| qdisc.stats.rise(|stats| stats.drops)).max();
+    let at_tap = tap.counters.rise(|count| count.tx_dropped)?;
+    let lost = if at_tap >= LOST || !untouched { at_tap } else { queued()? };
+    (works && untouched && lost >= LOST).then_some(lost)
 }
 
 /// Threads of the instance's process that stop or wait without being interruptible, as sentences.

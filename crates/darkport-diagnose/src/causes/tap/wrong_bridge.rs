@@ -3,7 +3,9 @@
 use darkport_model::{Certainty, Effect, Finding, HopKind, Source};
 
 use crate::check::{Definition, Explanation, Outcome, command, quoted};
+use crate::ports::firewall_bridge_way_up;
 use crate::scene::{Scene, cited};
+use crate::wiring::is_bridge;
 
 pub(crate) const CAUSE: Definition = Definition {
     explanation: Explanation {
@@ -12,13 +14,12 @@ pub(crate) const CAUSE: Definition = Definition {
         what: "The instance's tap is a port of another bridge than its domain asks for: it is on somebody else's network.",
         proof: "The tap's master is not the bridge of the domain's XML, and does not lead there either.",
         fix: "ip link set TAP master BRIDGE",
-        reboot_helps: Some(true),
-        reboot: "it would start every instance anew; moving the tap takes a second",
+        reboot_helps: None,
+        reboot: "it stops every instance, and starts those that are set to start at boot; moving the tap takes a second",
         reference: "linux, net/bridge/br_if.c; libvirt, formatdomain: bridge to LAN",
     },
     needs: &[Source::Links, Source::Instances],
     worst: Effect::Dark,
-    follows_from: &[],
     check,
 };
 
@@ -28,8 +29,11 @@ fn check(scene: &Scene<'_>) -> Outcome {
     for subject in scene.running() {
         for nic in &subject.nics {
             let (Some(tap), Some(wanted)) = (nic.live_tap(), nic.wanted_bridge) else { continue };
-            let Some(bridge) = scene.wiring.master(tap) else { continue };
-            if scene.bridges_from(bridge).iter().any(|passed| passed.name == wanted.value) {
+            // A tap on a switch of another kind (Open vSwitch, a VRF) is wired by rules that are not looked at here.
+            let Some(bridge) = scene.wiring.bridge_of(tap) else { continue };
+            let bridge_is_there = scene.wiring.named(&wanted.value).is_some_and(is_bridge);
+            let firewall = firewall_bridge_way_up(&bridge.name).is_some();
+            if !bridge_is_there || firewall || scene.bridges_from(bridge).iter().any(|passed| passed.name == wanted.value) {
                 right += 1;
                 continue;
             }

@@ -1,10 +1,10 @@
 //! `uplink-admin-down`: a device between the bridge and the wire is set down.
 
-use darkport_model::{Certainty, Effect, Finding, HopKind, Link, Source};
+use darkport_model::{Effect, Finding, HopKind, Link, Source};
 
 use crate::check::{Definition, Explanation, Outcome, command, quoted};
-use crate::scene::Scene;
-use crate::uplink::Chain;
+use crate::scene::{Scene, Segment};
+use crate::uplink::{Chain, Obstacle, listed};
 
 pub(crate) const CAUSE: Definition = Definition {
     explanation: Explanation {
@@ -20,7 +20,6 @@ pub(crate) const CAUSE: Definition = Definition {
     },
     needs: &[Source::Links],
     worst: Effect::Dark,
-    follows_from: &[],
     check,
 };
 
@@ -28,51 +27,46 @@ fn check(scene: &Scene<'_>) -> Outcome {
     let mut findings = Vec::new();
     let mut up = Vec::new();
     for segment in &scene.segments {
-        let down: Vec<_> = segment.ways_to_wire().map(lowest_down).collect();
-        // With two ways out, one that is up is enough.
-        if down.is_empty() || down.iter().any(Option::is_none) {
-            up.extend(segment.ways_to_wire().filter(|chain| lowest_down(chain).is_none()).map(|chain| chain.port.name.as_str()));
+        // With two ways out, one that is open is enough.
+        if !segment.is_cut() {
+            up.extend(segment.ways().filter(|chain| chain.is_open()).map(|chain| chain.port.name.as_str()));
             continue;
         }
-        for device in down.into_iter().flatten() {
-            let (name, bridge) = (&device.name, &segment.bridge.name);
-            let above: Vec<_> = scene
-                .seen
-                .links
-                .iter()
-                .filter(|link| link.lower == Some(device.index) && !link.admin_up)
-                .map(|link| link.name.as_str())
-                .collect();
-            let mut finding = Finding::new(
-                CAUSE.explanation.code,
-                Chain::hop(device),
-                name,
-                Certainty::Proven,
-                Effect::Dark,
-                format!("{name}, on the way from {bridge} to the wire, is set down"),
-            )
-            .affecting(scene.names_on(segment))
-            .seen(format!("{name} is administratively down"), "netlink link dump");
-            if !above.is_empty() {
-                finding = finding.seen(format!("so are the devices on it: {}", crate::uplink::listed(&above)), "netlink link dump");
+        for obstacle in segment.ways().flat_map(|chain| &chain.obstacles) {
+            if let Obstacle::Down(device) = obstacle {
+                findings.push(finding(scene, segment, device));
             }
-            findings.push(finding.fixed_by(command(
-                scene,
-                format!("ip link set {} up", quoted(name)),
-                format!("sets {name} up; the kernel raises the VLANs on it"),
-                format!("ip link set {} down", quoted(name)),
-            )));
         }
     }
     if findings.is_empty() && up.is_empty() {
         return Outcome::NotApplicable;
     }
-    Outcome::found_or(findings, || format!("{} and what is below are up", crate::uplink::listed(&up)))
+    Outcome::found_or(findings, || format!("{} and what is below are up", listed(&up)))
 }
 
-/// The lowest device of a way that is down; a bond's members do not count while the bond itself is up.
-fn lowest_down<'a>(chain: &Chain<'a>) -> Option<&'a Link> {
-    chain.devices.iter().rev().copied().find(|link| !link.admin_up)
+fn finding(scene: &Scene<'_>, segment: &Segment<'_>, device: &Link) -> Finding {
+    let (name, bridge) = (&device.name, &segment.bridge.name);
+    let on_top = scene.seen.links.iter().filter(|link| link.lower == Some(device.index) && !link.lower_elsewhere && !link.admin_up);
+    let above: Vec<_> = on_top.map(|link| link.name.as_str()).collect();
+    let mut finding = Finding::new(
+        CAUSE.explanation.code,
+        Chain::hop(device),
+        name,
+        segment.certainty(),
+        segment.effect(),
+        format!("{name}, on the way from {bridge} to the wire, is set down"),
+    )
+    .affecting(scene.names_on(segment))
+    .seen(format!("{name} is administratively down"), "netlink link dump");
+    if !above.is_empty() {
+        finding = finding.seen(format!("so are the devices on it: {}", listed(&above)), "netlink link dump");
+    }
+    finding.fixed_by(command(
+        scene,
+        format!("ip link set {} up", quoted(name)),
+        format!("sets {name} up; the kernel raises the VLANs on it"),
+        format!("ip link set {} down", quoted(name)),
+    ))
 }
 
 #[cfg(test)]
@@ -92,6 +86,18 @@ mod tests {
         let cause = only(&diagnosis, "uplink-admin-down");
         assert_eq!((cause.at.as_str(), cause.hop), ("eth1", HopKind::Nic));
         assert_eq!(cause.fix.steps[0].run, "ip link set eth1 up");
+    }
+
+    #[test]
+    fn two_ways_that_are_shut_differently_are_both_named() {
+        let diagnosis = diagnosed(nova_network(3), |seen| {
+            seen.inventory.intents.clear();
+            seen.add_uplink("br1102", "eth2");
+            seen.link_mut("eth1").admin_up = false;
+            seen.link_mut("eth2").carrier = Carrier::Down;
+        });
+        let codes: Vec<_> = diagnosis.causes.iter().map(|cause| cause.code.as_str()).collect();
+        assert_eq!(codes, ["uplink-admin-down", "uplink-no-carrier"]);
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! `uplink-device-missing`: the uplink does not exist.
 
-use darkport_model::{Certainty, Effect, Finding, Fix, HopKind, Source};
+use darkport_model::{Effect, Finding, Fix, HopKind, Source};
 
 use crate::check::{Definition, Explanation, Outcome, quoted, step};
 use crate::scene::Scene;
-use crate::uplink::Wanted;
+use crate::wanted::Wanted;
 
 pub(crate) const CAUSE: Definition = Definition {
     explanation: Explanation {
@@ -19,7 +19,6 @@ pub(crate) const CAUSE: Definition = Definition {
     },
     needs: &[Source::Links],
     worst: Effect::Dark,
-    follows_from: &[],
     check,
 };
 
@@ -37,8 +36,8 @@ fn check(scene: &Scene<'_>) -> Outcome {
             CAUSE.explanation.code,
             hop,
             name,
-            if wanted.sure { Certainty::Proven } else { Certainty::Likely },
-            Effect::Dark,
+            wanted.certainty,
+            segment.effect(),
             format!("{name}, the uplink of {bridge}, does not exist"),
         )
         .affecting(scene.names_on(segment))
@@ -53,7 +52,7 @@ fn check(scene: &Scene<'_>) -> Outcome {
     if findings.is_empty() && present == 0 {
         return Outcome::NotApplicable;
     }
-    Outcome::found_or(findings, || "the uplink of each bridge with instances exists".to_owned())
+    Outcome::found_or(findings, || "no uplink that a bridge ought to have is missing".to_owned())
 }
 
 fn fix(scene: &Scene<'_>, wanted: &Wanted<'_>, bridge: &str) -> Fix {
@@ -81,7 +80,7 @@ fn fix(scene: &Scene<'_>, wanted: &Wanted<'_>, bridge: &str) -> Fix {
 #[cfg(test)]
 mod tests {
     use crate::testing::{diagnosed, nova_network, only};
-    use darkport_model::{Certainty, HopKind};
+    use darkport_model::{Certainty, HopKind, Status};
 
     #[test]
     fn a_deleted_vlan_device_is_made_again() {
@@ -92,11 +91,18 @@ mod tests {
     }
 
     #[test]
-    fn without_configuration_the_number_of_the_bridge_makes_it_likely() {
-        let diagnosis = diagnosed(nova_network(3), |seen| {
+    fn without_configuration_the_number_of_the_bridge_makes_it_possible_and_a_sibling_likely() {
+        let missing = |seen: &mut crate::testing::Seen| {
             seen.inventory.intents.clear();
             seen.links.retain(|link| link.name != "eth1.1102");
+        };
+        let alone = diagnosed(nova_network(3), missing);
+        assert_eq!((alone.status, only(&alone, "uplink-device-missing").certainty), (Status::Undetermined, Certainty::Possible));
+        let beside = diagnosed(nova_network(3), |seen| {
+            missing(seen);
+            seen.add_bridge("br1103");
+            crate::testing::vlan_on(seen, "eth1.1103", 1103, "eth1", "br1103");
         });
-        assert_eq!(only(&diagnosis, "uplink-device-missing").certainty, Certainty::Likely);
+        assert_eq!(only(&beside, "uplink-device-missing").certainty, Certainty::Likely);
     }
 }

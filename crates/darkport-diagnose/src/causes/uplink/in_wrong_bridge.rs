@@ -1,6 +1,6 @@
 //! `uplink-in-wrong-bridge`: the uplink is a port of another bridge than the instances.
 
-use darkport_model::{Certainty, Effect, Finding, HopKind, Source};
+use darkport_model::{Effect, Finding, HopKind, Source};
 
 use crate::check::{Definition, Explanation, Outcome, command, quoted};
 use crate::scene::Scene;
@@ -18,7 +18,6 @@ pub(crate) const CAUSE: Definition = Definition {
     },
     needs: &[Source::Links],
     worst: Effect::Dark,
-    follows_from: &[],
     check,
 };
 
@@ -31,15 +30,15 @@ fn check(scene: &Scene<'_>) -> Outcome {
             continue;
         }
         let Some((wanted, uplink)) = segment.wanted.as_ref().and_then(|wanted| Some((wanted, wanted.link?))) else { continue };
-        let Some(other) = scene.wiring.master(uplink) else { continue };
+        let Some(other) = scene.wiring.bridge_of(uplink).filter(|other| other.index != segment.bridge.index) else { continue };
         let (name, bridge) = (&uplink.name, &segment.bridge.name);
         findings.push(
             Finding::new(
                 CAUSE.explanation.code,
                 HopKind::UplinkPort,
                 name,
-                if wanted.sure { Certainty::Proven } else { Certainty::Likely },
-                Effect::Dark,
+                wanted.certainty,
+                segment.effect(),
                 format!("{name}, the uplink of {bridge}, is a port of {} instead", other.name),
             )
             .affecting(scene.names_on(segment))
@@ -56,7 +55,9 @@ fn check(scene: &Scene<'_>) -> Outcome {
     if findings.is_empty() && right == 0 {
         return Outcome::NotApplicable;
     }
-    Outcome::found_or(findings, || "each bridge with instances has its uplink".to_owned())
+    Outcome::found_or(findings, || {
+        format!("{right} of {} bridges with instances have an uplink, and no other's is in a wrong one", scene.segments.len())
+    })
 }
 
 #[cfg(test)]

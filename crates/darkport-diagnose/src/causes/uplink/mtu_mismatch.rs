@@ -20,7 +20,6 @@ pub(crate) const CAUSE: Definition = Definition {
     },
     needs: &[Source::Links, Source::Instances],
     worst: Effect::Degraded,
-    follows_from: &[],
     check,
 };
 
@@ -29,17 +28,19 @@ fn check(scene: &Scene<'_>) -> Outcome {
     let mut looked = 0;
     for segment in &scene.segments {
         // Tunnels take less than the wire by nature, and instances are told so by DHCP.
-        let narrow = segment
-            .ways_to_wire()
-            .flat_map(Chain::all)
-            .filter(|link| !matches!(link.kind, LinkKind::Vxlan { .. } | LinkKind::Other { .. }));
+        let narrow =
+            segment.ways().flat_map(Chain::all).filter(|link| !matches!(link.kind, LinkKind::Vxlan { .. } | LinkKind::Other { .. }));
         let Some(narrowest) = narrow.min_by_key(|link| link.mtu) else { continue };
         looked += 1;
         let mut wide: Vec<(u32, String)> = Vec::new();
         for (subject, nic) in scene.members(segment) {
             let Some(tap) = nic.live_tap() else { continue };
-            let wants = nic.wanted_mtu.map_or(tap.mtu, |fact| fact.value.min(tap.mtu));
-            if wants > narrowest.mtu {
+            // A guest that is told nothing else sends what Ethernet takes, however wide its tap.
+            let wants = nic.wanted_mtu.map_or(tap.mtu.min(1500), |fact| fact.value.min(tap.mtu));
+            // libvirt, Proxmox and qemu give a tap the MTU that its bridge has then; what a container's veth has says less, unless the
+            // narrow device is narrower than the one that it stands on.
+            let telling = subject.instance.is_some() || scene.wiring.lower(narrowest).is_some_and(|below| below.mtu > narrowest.mtu);
+            if wants > narrowest.mtu && telling {
                 wide.push((wants, subject.name.clone()));
             }
         }
@@ -90,6 +91,11 @@ mod tests {
         let cause = only(&diagnosis, "mtu-mismatch");
         assert_eq!((cause.at.as_str(), cause.effect), ("eth1.1102", Effect::Degraded));
         assert_eq!(cause.fix.steps[0].run, "ip link set eth1.1102 mtu 1500");
+    }
+
+    #[test]
+    fn a_wide_tap_alone_says_nothing_of_what_its_guest_sends() {
+        healthy(&diagnosed(nova_network(3), |seen| seen.link_mut("vnet1").mtu = 9000));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! `uplink-no-carrier`: the NIC hears nothing.
 
-use darkport_model::{Carrier, Certainty, Effect, Finding, Fix, HopKind, LinkKind, Source};
+use darkport_model::{Carrier, Effect, Finding, Fix, HopKind, Link, LinkKind, Source};
 
-use crate::check::{Definition, Explanation, Outcome};
-use crate::scene::Scene;
-use crate::uplink::Chain;
+use crate::check::{Definition, Explanation, Outcome, quoted};
+use crate::scene::{Scene, Segment};
+use crate::uplink::{Chain, Obstacle, listed};
 
 pub(crate) const CAUSE: Definition = Definition {
     explanation: Explanation {
@@ -19,7 +19,6 @@ pub(crate) const CAUSE: Definition = Definition {
     },
     needs: &[Source::Links],
     worst: Effect::Dark,
-    follows_from: &["uplink-admin-down", "bond-no-active-slave"],
     check,
 };
 
@@ -27,49 +26,45 @@ fn check(scene: &Scene<'_>) -> Outcome {
     let mut findings = Vec::new();
     let mut heard = Vec::new();
     for segment in &scene.segments {
-        let silent = |chain: &&Chain<'_>| chain.bottom().admin_up && chain.bottom().carrier == Carrier::Down;
-        let ways = segment.ways_to_wire().count();
-        if ways == 0 || segment.ways_to_wire().filter(silent).count() < ways {
-            heard.extend(segment.ways_to_wire().filter(|chain| !silent(chain)).map(|chain| chain.bottom().name.as_str()));
+        if !segment.is_cut() {
+            heard.extend(segment.ways().filter(|chain| chain.is_open()).map(|chain| chain.bottom().name.as_str()));
             continue;
         }
-        for chain in segment.ways_to_wire().filter(|chain| !matches!(chain.bottom().kind, LinkKind::Bond { .. })) {
-            let nic = chain.bottom();
-            let (name, bridge) = (&nic.name, &segment.bridge.name);
-            let mut finding = Finding::new(
-                CAUSE.explanation.code,
-                Chain::hop(nic),
-                name,
-                Certainty::Proven,
-                Effect::Dark,
-                format!("{name}, the NIC below {bridge}, has no link"),
-            )
-            .affecting(scene.names_on(segment))
-            .seen(format!("{name} is up and has no carrier"), "netlink link dump");
-            if let Some(changes) = nic.carrier_changes {
-                finding = finding.seen(format!("its carrier changed {changes} times since boot"), "netlink link dump");
+        for obstacle in segment.ways().flat_map(|chain| &chain.obstacles) {
+            if let Obstacle::Silent(nic) = obstacle {
+                findings.push(finding(scene, segment, nic));
             }
-            let beside: Vec<_> = scene
-                .seen
-                .links
-                .iter()
-                .filter(|link| link.kind == LinkKind::Physical && link.carrier == Carrier::Up)
-                .map(|link| link.name.as_str())
-                .collect();
-            let bypass = if beside.is_empty() {
-                String::new()
-            } else {
-                format!("; {} has link and could carry the VLAN meanwhile", crate::uplink::listed(&beside))
-            };
-            findings.push(
-                finding.fixed_by(Fix::advice(format!("check cable, transceiver and switch port of {name} (ethtool {name}){bypass}"))),
-            );
         }
     }
     if findings.is_empty() && heard.is_empty() {
-        return Outcome::NotApplicable;
+        let up = |segment: &Segment<'_>| segment.ways().any(|chain| chain.bottom().carrier == Carrier::Up);
+        let any = scene.segments.iter().any(up);
+        return if any { Outcome::RuledOut("the NIC has carrier".to_owned()) } else { Outcome::NotApplicable };
     }
-    Outcome::found_or(findings, || format!("{} has carrier", crate::uplink::listed(&heard)))
+    Outcome::found_or(findings, || format!("{} has carrier", listed(&heard)))
+}
+
+fn finding(scene: &Scene<'_>, segment: &Segment<'_>, nic: &Link) -> Finding {
+    let (name, bridge) = (&nic.name, &segment.bridge.name);
+    let mut finding = Finding::new(
+        CAUSE.explanation.code,
+        Chain::hop(nic),
+        name,
+        segment.certainty(),
+        segment.effect(),
+        format!("{name}, the NIC below {bridge}, has no link"),
+    )
+    .affecting(scene.names_on(segment))
+    .seen(format!("{name} is up and has no carrier"), "netlink link dump");
+    if let Some(changes) = nic.carrier_changes {
+        finding = finding.seen(format!("its carrier changed {changes} times since boot"), "netlink link dump");
+    }
+    let hears = |link: &&Link| link.kind == LinkKind::Physical && link.carrier == Carrier::Up;
+    let beside: Vec<_> = scene.seen.links.iter().filter(hears).map(|link| link.name.as_str()).collect();
+    let bypass =
+        if beside.is_empty() { String::new() } else { format!("; {} has link and could carry the VLAN meanwhile", listed(&beside)) };
+    let advice = format!("check cable, transceiver and switch port of {name} (ethtool {}){bypass}", quoted(name));
+    finding.fixed_by(Fix::advice(advice))
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! `uplink-not-in-bridge`: the bridge has lost its way out.
 
-use darkport_model::{Certainty, Effect, Finding, HopKind, Source};
+use darkport_model::{Effect, Finding, Fix, HopKind, Source};
 
-use crate::check::{Definition, Explanation, Outcome, command, quoted};
-use crate::scene::Scene;
+use crate::check::{Definition, Explanation, Outcome, blinds, command, quoted};
+use crate::scene::{Scene, Segment};
+use crate::uplink::Obstacle;
 
 pub(crate) const CAUSE: Definition = Definition {
     explanation: Explanation {
@@ -19,32 +20,33 @@ pub(crate) const CAUSE: Definition = Definition {
     },
     needs: &[Source::Links],
     worst: Effect::Dark,
-    follows_from: &[],
     check,
 };
 
 fn check(scene: &Scene<'_>) -> Outcome {
     let mut findings = Vec::new();
     let mut joined = Vec::new();
+    let mut unread = None;
     for segment in &scene.segments {
         let bridge = &segment.bridge.name;
-        if let Some(chain) = segment.uplinks.first() {
+        findings.extend(loose_ends(scene, segment));
+        if let Some(chain) = segment.ways().find(|chain| chain.port.master == Some(segment.bridge.index)) {
             joined.push(format!("{} is a port of {bridge}", chain.port.name));
             continue;
         }
-        let Some((wanted, uplink)) = segment.wanted.as_ref().and_then(|wanted| Some((wanted, wanted.link?))) else { continue };
-        if uplink.master.is_some() {
+        let Some(wanted) = &segment.wanted else {
+            unread = unread.or_else(|| scene.seen.gaps_in(Source::Intents).find(|gap| blinds(gap)));
             continue;
-        }
+        };
+        let Some(uplink) = wanted.link.filter(|uplink| uplink.master.is_none()) else { continue };
         let name = &uplink.name;
-        let certainty = if wanted.sure { Certainty::Proven } else { Certainty::Likely };
         findings.push(
             Finding::new(
                 CAUSE.explanation.code,
                 HopKind::UplinkPort,
                 name,
-                certainty,
-                Effect::Dark,
+                wanted.certainty,
+                segment.effect(),
                 format!("{name}, the uplink of {bridge}, is a port of no bridge: instances on {bridge} reach nobody beyond this host"),
             )
             .affecting(scene.names_on(segment))
@@ -54,18 +56,50 @@ fn check(scene: &Scene<'_>) -> Outcome {
                 "netlink link dump",
             )
             .seen(wanted.because.clone(), "configuration and names")
-            .fixed_by(command(
-                scene,
-                format!("ip link set {} master {}", quoted(name), quoted(bridge)),
-                format!("makes {name} a port of {bridge}"),
-                format!("ip link set {} nomaster", quoted(name)),
-            )),
+            .fixed_by(joining(scene, name, bridge)),
         );
+    }
+    if let (true, Some(gap)) = (findings.is_empty(), unread) {
+        return Outcome::Unknown(gap.to_string());
     }
     if findings.is_empty() && joined.is_empty() {
         return Outcome::NotApplicable;
     }
     Outcome::found_or(findings, || crate::uplink::listed(&joined))
+}
+
+/// Veths between two bridges whose far end has fallen out of its bridge.
+fn loose_ends(scene: &Scene<'_>, segment: &Segment<'_>) -> Vec<Finding> {
+    let loose = |obstacle: &Obstacle<'_>| if let Obstacle::Loose(far) = *obstacle { Some(far.name.clone()) } else { None };
+    let ends = segment.ways().filter(|_| segment.is_cut()).flat_map(|chain| &chain.obstacles).filter_map(loose);
+    let home = scene.members(segment).find_map(|(_, nic)| nic.wanted_bridge).map(|fact| fact.value.as_str());
+    let finding = |far: String| {
+        let fix = match home.filter(|home| *home != segment.bridge.name) {
+            Some(home) => joining(scene, &far, home),
+            None => Fix::advice(format!("find the bridge that {far} belongs in, then: ip link set {} master BRIDGE", quoted(&far))),
+        };
+        Finding::new(
+            CAUSE.explanation.code,
+            HopKind::UplinkPort,
+            &far,
+            segment.certainty(),
+            segment.effect(),
+            format!("{far}, the far end of the way out of {}, is a port of no bridge", segment.bridge.name),
+        )
+        .affecting(scene.names_on(segment))
+        .seen(format!("{far} has no master"), "netlink link dump")
+        .fixed_by(fix)
+    };
+    ends.map(finding).collect()
+}
+
+fn joining(scene: &Scene<'_>, port: &str, bridge: &str) -> Fix {
+    command(
+        scene,
+        format!("ip link set {} master {}", quoted(port), quoted(bridge)),
+        format!("makes {port} a port of {bridge}"),
+        format!("ip link set {} nomaster", quoted(port)),
+    )
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use darkport_model::{Certainty, Effect, Finding, Fix, HopKind, Link, LinkKind, S
 
 use crate::check::{Definition, Explanation, Outcome, quoted, step};
 use crate::scene::{Scene, Segment};
-use crate::uplink::{number_in_name, split_name};
+use crate::wanted::{number_in_name, split_name};
 
 pub(crate) const CAUSE: Definition = Definition {
     explanation: Explanation {
@@ -19,7 +19,6 @@ pub(crate) const CAUSE: Definition = Definition {
     },
     needs: &[Source::Links],
     worst: Effect::Dark,
-    follows_from: &[],
     check,
 };
 
@@ -27,7 +26,7 @@ fn check(scene: &Scene<'_>) -> Outcome {
     let mut findings = Vec::new();
     let mut right = Vec::new();
     for segment in &scene.segments {
-        for chain in segment.ways_to_wire() {
+        for chain in segment.ways() {
             let LinkKind::Vlan { vid, .. } = chain.port.kind else { continue };
             match wanted(scene, segment, chain.port) {
                 Some((other, because, certainty)) if other != vid => {
@@ -57,14 +56,18 @@ fn wanted(scene: &Scene<'_>, segment: &Segment<'_>, port: &Link) -> Option<(Vid,
         } else {
             format!("{} is called after VLAN {named}", port.name)
         };
-        Some((named, because, if bridge_agrees { Certainty::Proven } else { Certainty::Likely }))
+        Some((named, because, if bridge_agrees { Certainty::Proven } else { Certainty::Possible }))
     })
 }
 
 fn finding(scene: &Scene<'_>, segment: &Segment<'_>, port: &Link, has: Vid, should: Vid, because: &str, certainty: Certainty) -> Finding {
     let name = &port.name;
     let below = scene.wiring.lower(port).map_or("NIC", |below| below.name.as_str());
-    let add = |vid: Vid| format!("ip link add link {} name {} type vlan id {vid}", quoted(below), quoted(name));
+    let protocol = match &port.kind {
+        LinkKind::Vlan { protocol, .. } if protocol != "802.1Q" => format!(" protocol {protocol}"),
+        _ => String::new(),
+    };
+    let add = |vid: Vid| format!("ip link add link {} name {} mtu {} type vlan{protocol} id {vid}", quoted(below), quoted(name), port.mtu);
     let del = format!("ip link del {}", quoted(name));
     let join = format!("ip link set {} master {} up", quoted(name), quoted(&segment.bridge.name));
     Finding::new(
@@ -102,7 +105,7 @@ mod tests {
         let diagnosis = diagnosed(nova_network(3), |seen| tag(seen, 1103));
         let cause = only(&diagnosis, "vlan-id-mismatch");
         assert_eq!((cause.certainty, cause.explains.len()), (Certainty::Proven, 3));
-        assert!(cause.fix.steps[0].run.contains("type vlan id 1102"), "{:?}", cause.fix);
+        assert!(cause.fix.steps[0].run.contains("mtu 1500 type vlan id 1102"), "{:?}", cause.fix);
     }
 
     #[test]
