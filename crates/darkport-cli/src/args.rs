@@ -33,7 +33,7 @@ pub(crate) struct Diagnose {
 
     /// What nova says runs here: output of `nova list --all-tenants --host H`, `openstack server list --long` (table, json, csv) or
     /// `openstack server show`; `-` reads standard input. May be given several times. A list that cannot be read makes the exit code 3
-    /// unless it is 2, one that is not understood in full makes it 3 instead of 0; the diagnosis is shown all the same.
+    /// unless it is 2, one that is not understood in full makes it 3 instead of 0: nothing is OK then.
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     pub(crate) instances: Vec<PathBuf>,
 
