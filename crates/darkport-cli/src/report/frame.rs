@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use darkport::model::{Diagnosis, ExitCode, Gap, GapReason, HopState, InstanceState, Source, Status};
+use darkport::model::{Diagnosis, ExitCode, Gap, GapReason, HopState, InstanceState, Source, Status, bounded};
 
 use super::Style;
 use super::causes::hop;
@@ -12,7 +12,7 @@ use super::layout::{Line, Paint, Section, show, wrap_to};
 const NAME: usize = 48;
 const SENTENCE: usize = 600;
 
-/// `CRITICAL  virt1012  6 of 6 instances DARK  2026-11-23T05:31:02Z  observed for 2.0 s`
+/// `CRITICAL  virt1012  6 of 6 instances DARK: uplink-not-in-bridge at eth1.1102`, and when that was.
 pub(super) fn header(diagnosis: &Diagnosis, style: &Style) -> Section {
     let code = ExitCode::of(diagnosis);
     let paint = match code {
@@ -23,6 +23,9 @@ pub(super) fn header(diagnosis: &Diagnosis, style: &Style) -> Section {
     let host = if diagnosis.host.is_empty() { "host without a name".into() } else { show(&diagnosis.host, NAME) };
     let window = diagnosis.window_ms.map_or("one look only".into(), |ms| format!("observed for {:.1} s", ms as f64 / 1000.0));
     let line = Line::of(paint, code.name()).then(Paint::Plain, format!("  {host}  ")).then(paint, counts(diagnosis));
+    let room = style.width.saturating_sub(line.width());
+    // Of less than this nobody could guess the rest.
+    let line = if room < 12 { line } else { line.then(Paint::Plain, bounded(&reason(diagnosis), room)) };
     let when = format!("{}  {window}", diagnosis.taken_at);
     let lines = if line.width() + when.len() + 2 <= style.width {
         vec![line.then(Paint::Plain, "  ").then(Paint::Dim, when)]
@@ -30,6 +33,16 @@ pub(super) fn header(diagnosis: &Diagnosis, style: &Style) -> Section {
         vec![line, Line::of(Paint::Dim, when)]
     };
     Section::whole("", lines)
+}
+
+/// Why, for who sees the first line only.
+fn reason(diagnosis: &Diagnosis) -> String {
+    match (diagnosis.status, diagnosis.causes.as_slice()) {
+        (Status::Fault, [first, ..]) => format!(": {} at {}", show(&first.code, NAME), show(&first.at, NAME)),
+        (Status::Ambiguous, [first, second, ..]) => format!(": {} or {}", show(&first.code, NAME), show(&second.code, NAME)),
+        (Status::Undetermined, _) if !diagnosis.headline.is_empty() => format!(", {}", show(&diagnosis.headline, SENTENCE)),
+        _ => String::new(),
+    }
 }
 
 fn counts(diagnosis: &Diagnosis) -> String {
@@ -255,7 +268,7 @@ fn next(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
     if reason(GapReason::Torn) {
         steps.push("run it again: the kernel's tables changed while they were read");
     }
-    if reason(GapReason::Malformed) && diagnosis.gaps.iter().any(|gap| gap.source == Source::Claims) {
+    if diagnosis.gaps.iter().any(|gap| gap.source == Source::Claims && gap.reason != GapReason::NotAsked) {
         steps.push("mend the list given by --instances, or leave it out");
     }
     if diagnosis.instances.is_empty() {

@@ -271,3 +271,25 @@ fn what_could_not_be_read_is_never_healthy() {
     assert!(!text.to_lowercase().contains("healthy"), "{text}");
     assert!(text.contains("as root"), "{text}");
 }
+
+#[test]
+fn a_tap_in_no_bridge_is_cut_off_behind_itself() {
+    let mut diagnosis = dark();
+    diagnosis.instances = vec![instance(1, InstanceState::Dark, Some(HopKind::Tap))];
+    let drawn = |diagnosis: &Diagnosis| render(diagnosis, &Style::default());
+    assert!(drawn(&diagnosis).contains("instance-00000001 ─✗ vnet1 ─ br1102"), "a port that is broken itself");
+    let hops = &mut diagnosis.instances.iter_mut().flat_map(|instance| &mut instance.paths).next().unwrap().hops;
+    hops.retain(|hop| hop.kind != HopKind::TapPort);
+    assert!(drawn(&diagnosis).contains("instance-00000001 ─ vnet1 ─✗ br1102 ─ eth1.1102"), "{}", drawn(&diagnosis));
+    diagnosis.instances[0].paths[0].hops.truncate(2);
+    assert!(drawn(&diagnosis).contains("instance-00000001 ─ vnet1 ─✗\n"), "{}", drawn(&diagnosis));
+}
+
+#[test]
+fn the_first_line_tells_the_cause_and_fits() {
+    let first = |diagnosis: &Diagnosis, width| render(diagnosis, &Style::default().width(width)).lines().next().unwrap().to_owned();
+    assert_eq!(first(&dark(), 100), "CRITICAL  virt1012  6 of 6 instances DARK, 1 off: uplink-not-in-bridge at eth1.1102");
+    assert_eq!(first(&dark(), 60), "CRITICAL  virt1012  6 of 6 instances DARK, 1 off: uplink-no…");
+    assert!(first(&ambiguous(), 100).contains(": uplink-not-in-bridge or uplink-in-"));
+    assert!(first(&undetermined(), 80).contains(", no answer: too little could be seen"));
+}
