@@ -68,7 +68,9 @@ fn diagnose(args: &Diagnose) -> io::Result<ExitCode> {
     if args.json {
         output::print(&json::line(&diagnosis)?)?;
     } else {
-        output::print(&render(&diagnosis, &Style::of_stdout(args.verbose)))?;
+        let style = Style::of_stdout(args.verbose);
+        let style = if args.from.is_none() { style.looked_here() } else { style };
+        output::print(&render(&diagnosis, &style))?;
     }
     Ok(kept.flatten().unwrap_or_else(|| lists.code(ExitCode::of(&diagnosis))))
 }

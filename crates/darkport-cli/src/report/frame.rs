@@ -165,8 +165,11 @@ pub(super) fn rest(diagnosis: &Diagnosis, style: &Style) -> Vec<Section> {
         lines.extend(first.map(|command| Line::of(Paint::Plain, "before one:  ").then(Paint::Command, show(command, 200))));
         sections.push(Section::cuttable("REBOOT", lines, 2, 4));
     }
-    sections.push(Section::cuttable("ASSUMED", assumptions(diagnosis, style), 0, 9));
-    sections.push(Section::cuttable("RULED OUT", ruled_out(diagnosis, style), 0, 10));
+    sections.push(Section::all_or_none("ASSUMED", assumptions(diagnosis, style), 9));
+    // What is not so says nothing where all is well.
+    if style.verbose || diagnosis.status != Status::Healthy {
+        sections.push(Section::cuttable("RULED OUT", ruled_out(diagnosis, style), 0, 10));
+    }
     sections.push(Section::cuttable("OPEN", undecided(diagnosis, style), 0, 7));
     // The assumptions say it in words, where there are any.
     if style.verbose || diagnosis.assumptions.is_empty() {
@@ -182,8 +185,22 @@ fn text(words: &str, style: &Style, few: usize, paint: Paint) -> Vec<Line> {
     wrap_to(&shown, style.room(), style.at_most(few)).into_iter().map(|line| Line::of(paint, line)).collect()
 }
 
+/// As many as fit a few lines, each of them whole: half an assumption says something else.
 fn assumptions(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
-    diagnosis.assumptions.iter().take(style.at_most(1)).flat_map(|words| text(words, style, 2, Paint::Dim)).collect()
+    const LINES: usize = 3;
+    let all = &diagnosis.assumptions;
+    if style.verbose {
+        return all.iter().flat_map(|words| text(words, style, 9, Paint::Dim)).collect();
+    }
+    let most = all.len().min(LINES * 2);
+    let joined = |told: usize| {
+        let words: Vec<String> = all.iter().take(told).map(|words| show(words, SENTENCE)).collect();
+        let more = if told < all.len() { format!(" and {} more (-v)", all.len() - told) } else { String::new() };
+        wrap_to(&format!("{}{more}", words.join("; ")), style.room(), usize::MAX)
+    };
+    let fits = (1..=most).rev().map(joined).find(|lines| lines.len() <= LINES);
+    let lines = fits.unwrap_or_else(|| if all.is_empty() { Vec::new() } else { joined(1) });
+    lines.into_iter().map(|line| Line::of(Paint::Dim, line)).collect()
 }
 
 fn ruled_out(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
@@ -245,11 +262,23 @@ fn gaps(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
         return gaps.iter().flat_map(one).collect();
     }
     let (noun, them) = if gaps.len() == 1 { ("thing", "it") } else { ("things", "them") };
-    let mut lines = vec![Line::of(Paint::Plain, format!("{} {noun} could not be read (-v lists {them})", gaps.len()))];
+    let mut words = format!("{} {noun} could not be read (-v lists {them})", gaps.len());
+    if diagnosis.status == Status::Healthy {
+        words = format!("{} {noun} could not be read, none that this answer needs (-v lists {them})", gaps.len());
+        if hidden(diagnosis, style) {
+            words.push_str("; run it as root to see the rest");
+        }
+    }
+    let mut lines = text(&words, style, 2, Paint::Plain);
     if diagnosis.status == Status::Undetermined {
         lines.extend(gaps.iter().take(4).flat_map(one));
     }
     lines
+}
+
+/// Whether root would see more.
+fn hidden(diagnosis: &Diagnosis, style: &Style) -> bool {
+    !style.root && diagnosis.gaps.iter().any(|gap| gap.reason == GapReason::Permission)
 }
 
 /// What to do about an answer that is none.
@@ -259,7 +288,7 @@ fn next(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
     }
     let reason = |reason| diagnosis.gaps.iter().any(|gap| gap.reason == reason);
     let mut steps = Vec::new();
-    if reason(GapReason::Permission) {
+    if hidden(diagnosis, style) {
         steps.push("run it as root: some of this host is hidden from other users");
     }
     if reason(GapReason::Deadline) {

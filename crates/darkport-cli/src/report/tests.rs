@@ -293,3 +293,32 @@ fn the_first_line_tells_the_cause_and_fits() {
     assert!(first(&ambiguous(), 100).contains(": uplink-not-in-bridge or uplink-in-"));
     assert!(first(&undetermined(), 80).contains(", no answer: too little could be seen"));
 }
+
+#[test]
+fn an_assumption_is_told_whole_or_counted() {
+    let mut diagnosis = healthy();
+    let specific = "br1102 has no way out of this host, and nothing says that it should: its instances reach each other only";
+    let wire = "the wire, the switch and the network host are not probed: what lies beyond this host's NICs is taken to be in order";
+    diagnosis.assumptions = vec![specific.into(), wire.into(), "there was one look only, so that nothing is known of rates".into()];
+    let flat = |diagnosis: &Diagnosis| {
+        let text = render(diagnosis, &Style::default());
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert!(flat(&diagnosis).contains(&format!("ASSUMED {specific} and 2 more (-v)")), "{}", flat(&diagnosis));
+    diagnosis.assumptions.remove(0);
+    let both = format!("ASSUMED {wire}; there was one look only, so that nothing is known of rates");
+    assert!(flat(&diagnosis).ends_with(&both), "{}", flat(&diagnosis));
+}
+
+#[test]
+fn what_an_ok_did_not_need_does_not_alarm() {
+    let mut diagnosis = healthy();
+    diagnosis.gaps = dark().gaps;
+    let text = render(&diagnosis, &Style::default());
+    assert!(text.contains("1 thing could not be read, none that this answer needs (-v lists it);"), "{text}");
+    assert!(text.contains("run it as root") && !text.contains("RULED OUT"), "{text}");
+    let mut root = Style::default();
+    root.root = true;
+    assert!(!render(&diagnosis, &root).contains("as root"), "root sees what can be seen");
+    assert!(!render(&undetermined(), &root).contains("as root"));
+}
