@@ -4,8 +4,8 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
 use darkport::Observer;
 use darkport::model::{Diagnosis, ExitCode, Gap, GapReason, Observation, Source, Status};
 
@@ -18,6 +18,10 @@ use crate::{demo, explain, input, json};
 pub fn darkport() -> std::process::ExitCode {
     let code = match Darkport::try_parse() {
         Err(error) => usage(&error),
+        Ok(Darkport { diagnose, .. }) if diagnose.from.is_some() && !diagnose.instances.is_empty() => usage(&Darkport::command().error(
+            ErrorKind::ArgumentConflict,
+            "a saved observation takes no list: give it when saving, as in\n  darkport --instances LIST --save FILE",
+        )),
         Ok(args) => finish("darkport", run(args)),
     };
     code.into()
@@ -26,7 +30,7 @@ pub fn darkport() -> std::process::ExitCode {
 fn run(args: Darkport) -> io::Result<ExitCode> {
     match args.command {
         None => diagnose(&args.diagnose),
-        Some(Command::Explain { code }) => explain::run(code.as_deref()),
+        Some(Command::Explain { codes }) => explain::run(&codes),
         Some(Command::Demo(demo)) => demo::run(&demo),
     }
 }
@@ -177,15 +181,25 @@ pub(crate) fn observer(look: &Look) -> Observer {
     observer.on_progress(move |step| progress.step(step))
 }
 
+/// A namespace's error names it itself, and one that is none is told in words.
 pub(crate) fn cannot_look(program: &str, error: &darkport::ObserveError) -> ExitCode {
-    let next = match error {
-        darkport::ObserveError::Namespace { .. } => {
-            "Next: run it as root, and check that the process or the file under /run/netns is still there."
-        }
-        _ => "",
+    let darkport::ObserveError::Namespace { namespace, source, .. } = error else { return output::fail(program, error, "") };
+    let cause = std::error::Error::source(source).and_then(|cause| cause.downcast_ref::<io::Error>());
+    // setns(2): EINVAL is for a descriptor that is no namespace of this kind.
+    if cause.is_some_and(|cause| cause.kind() == io::ErrorKind::InvalidInput) {
+        return output::fail(program, &NoNamespace(namespace.clone()), "Next: name a file under /run/netns, or the number of a process.");
+    }
+    let next = match (source.needs_privilege(), nix::unistd::geteuid().is_root()) {
+        (true, false) => "Next: run it as root.",
+        (true, true) => "Next: run it outside of any container: this root may not enter it.",
+        (false, _) => "Next: check that the process or the file under /run/netns is still there.",
     };
-    output::fail(program, error, next)
+    output::fail(program, source, next)
 }
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is no network namespace")]
+struct NoNamespace(String);
 
 #[cfg(test)]
 mod tests {

@@ -13,6 +13,7 @@ use layout::{Line, Paint, Section};
 /// How a report is to look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Style {
     /// Characters in a line, 60 to 120.
     pub width: usize,

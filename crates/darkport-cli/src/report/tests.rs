@@ -317,8 +317,7 @@ fn what_an_ok_did_not_need_does_not_alarm() {
     let text = render(&diagnosis, &Style::default());
     assert!(text.contains("1 thing could not be read, none that this answer needs (-v lists it);"), "{text}");
     assert!(text.contains("run it as root") && !text.contains("RULED OUT"), "{text}");
-    let mut root = Style::default();
-    root.root = true;
+    let root = Style { root: true, ..Style::default() };
     assert!(!render(&diagnosis, &root).contains("as root"), "root sees what can be seen");
     assert!(!render(&undetermined(), &root).contains("as root"));
 }

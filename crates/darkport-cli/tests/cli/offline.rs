@@ -110,13 +110,16 @@ fn hostile_names_do_not_reach_the_terminal() {
 
 #[test]
 fn wrong_calls_are_unknown_and_help_is_not() {
-    for args in
-        [&["--nonsense"] as &[&str], &["--window", "-1"], &["--from", "a", "--save", "b"], &["--asked-host", "h"], &["explain", "a", "b"]]
+    for args in [&["--nonsense"] as &[&str], &["--window", "-1"], &["--from", "a", "--save", "b"], &["--asked-host", "h"], &["--save", "-"]]
     {
         let run = darkport(args);
         assert_eq!(run.code, Some(i32::from(ExitCode::Unknown.code())), "{args:?}");
         assert!(run.err.contains("Usage") || run.err.contains("--help"), "{}", run.err);
     }
+    assert!(darkport(&["demo", "--save", "-"]).err.contains("name a file"));
+    let both = darkport(&["--from", RECORDED, "--instances", "list.txt"]);
+    assert_eq!((both.code, both.out.as_str()), (Some(3), ""));
+    assert!(both.err.contains("darkport --instances LIST --save FILE"), "{}", both.err);
     let help = darkport(&["--help"]);
     assert_eq!((help.code, help.err.as_str()), (Some(0), ""));
     for word in ["--instances", "--netns", "--save", "explain", "demo", "2  CRITICAL"] {
@@ -138,6 +141,10 @@ fn every_cause_can_be_explained() {
         told += 1;
     }
     assert!(told > 0, "the catalogue is not empty");
+    let run = darkport(&["explain", "tap-admin-down", "nonsense", "uplink-not-in-bridge"]);
+    assert_eq!(run.code, Some(3));
+    assert!(run.out.starts_with("tap-admin-down") && run.out.contains("\n\nuplink-not-in-bridge  ("), "{}", run.out);
+    assert!(run.err.contains("nonsense"), "{}", run.err);
     let run = darkport(&["explain", "uplink-nonsense\u{1b}"]);
     assert_eq!(run.code, Some(3));
     assert!(run.err.contains("uplink-not-in-bridge") && !run.err.contains('\u{1b}'), "{}", run.err);
