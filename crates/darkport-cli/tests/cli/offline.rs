@@ -87,6 +87,26 @@ fn nothing_seen_is_never_healthy() {
 }
 
 #[test]
+fn a_list_that_was_not_used_is_told_on_the_screen_and_in_json() {
+    let mut seen = Observation::default();
+    seen.links.push(darkport::model::Link::new(2, "eth0"));
+    let from = |seen: &Observation, args: &[&str]| darkport_with_input(&[args, &["--from", "-"]].concat(), seen.to_json().as_bytes());
+    assert_eq!(from(&seen, &[]).code, Some(0), "{}", from(&seen, &[]).out);
+    let reason = darkport::model::GapReason::Absent;
+    seen.gaps.push(darkport::model::Gap::new(darkport::model::Source::Claims, "list.txt", reason, "No such file"));
+    let run = from(&seen, &[]);
+    assert_eq!(run.code, Some(3));
+    assert!(
+        run.out.starts_with("UNKNOWN  ") && run.out.contains("\nUNKNOWN   the list list.txt could not be used: No such file\n"),
+        "{}",
+        run.out
+    );
+    assert!(!run.out.contains("HEALTHY"), "{}", run.out);
+    let told: darkport::model::Diagnosis = serde_json::from_str(&from(&seen, &["--json"]).out).unwrap();
+    assert_eq!(told.status, darkport::model::Status::Undetermined);
+}
+
+#[test]
 fn hostile_names_do_not_reach_the_terminal() {
     let evil = format!("\u{1b}]0;pwned\u{7}\u{9b}2J\u{202e}{}", "x".repeat(10_000));
     let mut seen = recorded();
