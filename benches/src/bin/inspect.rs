@@ -146,9 +146,9 @@ fn table(runs: usize) -> Outcome<()> {
     let entries: usize = seen.fdbs.iter().map(|fdb| fdb.entries.len()).sum();
     let sources: Vec<FdbSource> = seen.fdbs.iter().map(|fdb| fdb.source).collect();
     println!(
-        "{} links, {entries} FDB entries (read by {:?}), {} neighbours, {} routes, {} qdiscs, {} gaps; {runs} interleaved runs, medians in ms\n",
+        "{} links, {entries} FDB entries (read by {}), {} neighbours, {} routes, {} qdiscs, {} gaps; {runs} interleaved runs, medians in ms\n",
         seen.links.len(),
-        sources.first(),
+        sources.first().map_or("nothing", |source| name_of(*source)),
         seen.neighbours.len(),
         seen.routes.len(),
         seen.qdiscs.len(),
@@ -216,4 +216,12 @@ fn table(runs: usize) -> Outcome<()> {
     let (wall, cpu) = ratio("whole inspection: six iproute2 commands", "whole inspection: darkport")?;
     println!("whole inspection: 1/{wall:.1} of the six iproute2 commands (CPU time: 1/{cpu:.1}; limit 1/6)");
     judging(&seen, runs)
+}
+
+fn name_of(source: FdbSource) -> &'static str {
+    match source {
+        FdbSource::Netlink => "netlink",
+        FdbSource::Brforward => "brforward alone",
+        _ => "brforward, what may be static by netlink",
+    }
 }

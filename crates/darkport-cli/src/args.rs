@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use darkport::Namespace;
 
@@ -33,8 +34,8 @@ pub(crate) struct Diagnose {
 
     /// What nova says runs here: output of `nova list --all-tenants --host H`, `openstack server list --long` (table, json, csv) or
     /// `openstack server show`; `-` reads standard input. May be given several times. A list that cannot be read makes the exit code 3
-    /// unless it is 2, one that is not understood in full makes it 3 instead of 0; the diagnosis is shown all the same.
-    #[arg(long, value_name = "FILE", conflicts_with = "from")]
+    /// unless it is 2, one that is not understood in full makes it 3 instead of 0: nothing is OK then.
+    #[arg(long, value_name = "FILE")]
     pub(crate) instances: Vec<PathBuf>,
 
     /// The host that the lists of --instances were asked for (the H of `--host H`).
@@ -48,7 +49,7 @@ pub(crate) struct Diagnose {
 
     /// Keep what was seen in FILE (mode 0600), to diagnose it later or elsewhere. Do this before a reboot: it destroys the evidence. A
     /// FILE that is there is replaced; a pipe or a device is written into.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = to_save())]
     pub(crate) save: Option<PathBuf>,
 
     /// Print the diagnosis as JSON, on one line.
@@ -78,10 +79,11 @@ pub(crate) struct Look {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Tell what a cause means, what proves it and what mends it; without CODE, list all causes.
+    /// Tell what causes mean, what proves them and what mends them; without CODE, list all.
     Explain {
         /// A cause's code, such as uplink-not-in-bridge.
-        code: Option<String>,
+        #[arg(value_name = "CODE")]
+        codes: Vec<String>,
     },
     /// Build a small hypervisor in namespaces of its own, break it, diagnose it, mend it. Needs no root, leaves nothing behind.
     Demo(Demo),
@@ -98,7 +100,7 @@ pub(crate) struct Demo {
     pub(crate) replay: bool,
 
     /// Keep the observation of the broken host in FILE.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = to_save())]
     pub(crate) save: Option<PathBuf>,
 
     /// Show everything in the reports.
@@ -132,6 +134,13 @@ pub(crate) fn namespace(text: &str) -> Result<Namespace, String> {
         return text.parse().map(Namespace::Pid).map_err(|_| "no process has such a number".into());
     }
     Ok(Namespace::Path(text.into()))
+}
+
+/// Standard output is taken by the answer.
+fn to_save() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| {
+        if path.as_os_str() == "-" { Err("standard output carries the answer: name a file, such as seen.json") } else { Ok(path) }
+    })
 }
 
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {

@@ -44,8 +44,13 @@ fn is_ours(source: darkport::model::Source) -> bool {
 pub(crate) fn text(seen: &Observation) -> String {
     let bridges: Vec<&Link> = seen.links.iter().filter(|link| matches!(link.kind, LinkKind::Bridge { .. })).collect();
     let window = seen.window_ms.map_or("one look only: no rates".into(), |ms| format!("observed for {:.1} s", ms as f64 / 1000.0));
-    let mut text =
-        format!("{}  {} bridges, {} interfaces  {}  {window}\n", name(&seen.host.name), bridges.len(), seen.links.len(), seen.taken_at);
+    let mut text = format!(
+        "{}  {}, {}  {}  {window}\n",
+        name(&seen.host.name),
+        number(bridges.len(), "bridge"),
+        number(seen.links.len(), "interface"),
+        seen.taken_at
+    );
     for bridge in bridges {
         one_bridge(&mut text, seen, bridge);
     }
@@ -68,6 +73,10 @@ pub(crate) fn text(seen: &Observation) -> String {
     text
 }
 
+fn number(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 fn one_bridge(text: &mut String, seen: &Observation, bridge: &Link) {
     let LinkKind::Bridge { stp, vlan_filtering, .. } = &bridge.kind else { return };
     let fdb = seen.fdbs.iter().find(|fdb| fdb.bridge == bridge.index);
@@ -83,9 +92,14 @@ fn one_bridge(text: &mut String, seen: &Observation, bridge: &Link) {
         on(stp),
         on(vlan_filtering)
     );
+    let mut ports = seen.ports_of(bridge.index).peekable();
+    if ports.peek().is_none() {
+        text.push_str("  no ports\n");
+        return;
+    }
     heading(text);
     let counts = fdb.map(count).unwrap_or_default();
-    for link in seen.ports_of(bridge.index) {
+    for link in ports {
         port(text, seen, link, fdb, &counts);
     }
 }
@@ -215,7 +229,9 @@ mod tests {
         blocked.counters.last = None;
         let mut lone = Link::new(2, "eth1");
         lone.admin_up = true;
-        seen.links = vec![bridge, uplink, blocked, lone];
+        let mut empty = bridge.clone();
+        (empty.index, empty.name) = (IfIndex(11), "br1103".into());
+        seen.links = vec![bridge, uplink, blocked, lone, empty];
         seen.port_vlans = vec![PortVlan::new(IfIndex(3), vid, true, true)];
         let mut fdb = Fdb::default();
         (fdb.bridge, fdb.source) = (IfIndex(7), FdbSource::Brforward);
@@ -223,5 +239,7 @@ mod tests {
         seen.fdbs = vec![fdb];
         seen.gaps = vec![Gap::new(Source::Qdiscs, "qdisc dump", GapReason::Torn, "interrupted 8 times")];
         insta::assert_snapshot!("bridge-table", text(&seen));
+        seen.links.truncate(1);
+        assert!(text(&seen).contains("  1 bridge, 1 interface  "), "{}", text(&seen));
     }
 }

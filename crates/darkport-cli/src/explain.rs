@@ -10,17 +10,21 @@ use crate::report::wrap;
 
 const WIDTH: usize = 80;
 
-/// Tells of one cause, or lists them all.
-pub(crate) fn run(code: Option<&str>) -> std::io::Result<ExitCode> {
-    let Some(code) = code else {
+/// Tells of these causes, or lists all where none is named.
+pub(crate) fn run(codes: &[String]) -> std::io::Result<ExitCode> {
+    if codes.is_empty() {
         output::print(&list(&darkport::catalogue().collect::<Vec<_>>()))?;
-        return Ok(ExitCode::Ok);
-    };
-    if let Some(explanation) = darkport::explain(code) {
-        output::print(&one(explanation))?;
-        return Ok(ExitCode::Ok);
     }
-    Ok(output::fail("darkport", &NoSuchCause(bounded(&printable(code), 60)), &near(code)))
+    let mut exit = ExitCode::Ok;
+    let mut told = Vec::new();
+    for code in codes {
+        match darkport::explain(code) {
+            Some(explanation) => told.push(one(explanation)),
+            None => exit = output::fail("darkport", &NoSuchCause(bounded(&printable(code), 60)), &near(code)),
+        }
+    }
+    output::print(&told.join("\n"))?;
+    Ok(exit)
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -28,6 +28,13 @@ pub(crate) enum FileError {
     Save(String, #[source] io::Error),
 }
 
+impl FileError {
+    /// The reason alone, where the name is told already.
+    pub(crate) fn why(&self) -> String {
+        std::error::Error::source(self).map_or_else(|| self.to_string(), ToString::to_string)
+    }
+}
+
 /// `-` is standard input, as everywhere.
 pub(crate) fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"

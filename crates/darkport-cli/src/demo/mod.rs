@@ -81,7 +81,7 @@ fn live(town: &Town, choice: Choice, save: Option<&Path>, style: &Style) -> Resu
         input::save(path, &seen).map_err(DemoError::Save)?;
     }
     let diagnosis = diagnose(&seen);
-    say(&render(&diagnosis, style))?;
+    say(&render(&diagnosis, &style.clone().looked_here()))?;
     let Some(broken) = broken else { return healthy(&diagnosis) };
     let named = diagnosis.causes.first().filter(|cause| cause.code == broken.code);
     let Some(cause) = named else {

@@ -13,18 +13,18 @@ const SENTENCE: usize = 600;
 /// A longer command is not shown in part, since a part of it would do something else.
 const COMMAND: usize = 1000;
 
-/// The first cause with its path, evidence and fix, then the others.
+/// The first cause with its fix, path and evidence, then the others.
 pub(super) fn ranked(diagnosis: &Diagnosis, style: &Style) -> Vec<Section> {
     let Some((first, others)) = diagnosis.causes.split_first() else { return drawn(diagnosis, style) };
     let mut sections = vec![Section::whole("CAUSE", about(first, style))];
+    sections.push(Section::whole("FIX", fix(&first.fix, style)));
     sections.extend(drawn(diagnosis, style));
     sections.push(Section::cuttable("SEEN", evidence(&first.evidence, style, 4), 1, 5));
-    sections.push(Section::whole("FIX", fix(&first.fix, style)));
     if style.verbose {
         for cause in others {
             sections.push(Section::whole("CAUSE", about(cause, style)));
-            sections.push(Section::whole("SEEN", evidence(&cause.evidence, style, usize::MAX)));
             sections.push(Section::whole("FIX", fix(&cause.fix, style)));
+            sections.push(Section::whole("SEEN", evidence(&cause.evidence, style, usize::MAX)));
         }
     } else {
         sections.extend(brief(others, style, "ALSO"));
@@ -38,8 +38,8 @@ pub(super) fn rivals(diagnosis: &Diagnosis, style: &Style) -> Vec<Section> {
     if style.verbose {
         for cause in &diagnosis.causes {
             sections.push(Section::whole("EITHER", about(cause, style)));
-            sections.push(Section::whole("SEEN", evidence(&cause.evidence, style, usize::MAX)));
             sections.push(Section::whole("FIX", fix(&cause.fix, style)));
+            sections.push(Section::whole("SEEN", evidence(&cause.evidence, style, usize::MAX)));
         }
     } else {
         sections.extend(brief(&diagnosis.causes, style, "EITHER"));

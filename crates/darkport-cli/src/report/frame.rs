@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use darkport::model::{Diagnosis, ExitCode, Gap, GapReason, HopState, InstanceState, Source, Status};
+use darkport::model::{Diagnosis, ExitCode, Gap, GapReason, HopState, InstanceState, Source, Status, bounded};
 
 use super::Style;
 use super::causes::hop;
@@ -12,7 +12,7 @@ use super::layout::{Line, Paint, Section, show, wrap_to};
 const NAME: usize = 48;
 const SENTENCE: usize = 600;
 
-/// `CRITICAL  virt1012  6 of 6 instances DARK  2026-11-23T05:31:02Z  observed for 2.0 s`
+/// `CRITICAL  virt1012  6 of 6 instances DARK: uplink-not-in-bridge at eth1.1102`, and when that was.
 pub(super) fn header(diagnosis: &Diagnosis, style: &Style) -> Section {
     let code = ExitCode::of(diagnosis);
     let paint = match code {
@@ -23,6 +23,9 @@ pub(super) fn header(diagnosis: &Diagnosis, style: &Style) -> Section {
     let host = if diagnosis.host.is_empty() { "host without a name".into() } else { show(&diagnosis.host, NAME) };
     let window = diagnosis.window_ms.map_or("one look only".into(), |ms| format!("observed for {:.1} s", ms as f64 / 1000.0));
     let line = Line::of(paint, code.name()).then(Paint::Plain, format!("  {host}  ")).then(paint, counts(diagnosis));
+    let room = style.width.saturating_sub(line.width());
+    // Of less than this nobody could guess the rest.
+    let line = if room < 12 { line } else { line.then(Paint::Plain, bounded(&reason(diagnosis), room)) };
     let when = format!("{}  {window}", diagnosis.taken_at);
     let lines = if line.width() + when.len() + 2 <= style.width {
         vec![line.then(Paint::Plain, "  ").then(Paint::Dim, when)]
@@ -30,6 +33,16 @@ pub(super) fn header(diagnosis: &Diagnosis, style: &Style) -> Section {
         vec![line, Line::of(Paint::Dim, when)]
     };
     Section::whole("", lines)
+}
+
+/// Why, for who sees the first line only.
+fn reason(diagnosis: &Diagnosis) -> String {
+    match (diagnosis.status, diagnosis.causes.as_slice()) {
+        (Status::Fault, [first, ..]) => format!(": {} at {}", show(&first.code, NAME), show(&first.at, NAME)),
+        (Status::Ambiguous, [first, second, ..]) => format!(": {} or {}", show(&first.code, NAME), show(&second.code, NAME)),
+        (Status::Undetermined, _) if !diagnosis.headline.is_empty() => format!(", {}", show(&diagnosis.headline, SENTENCE)),
+        _ => String::new(),
+    }
 }
 
 fn counts(diagnosis: &Diagnosis) -> String {
@@ -152,8 +165,11 @@ pub(super) fn rest(diagnosis: &Diagnosis, style: &Style) -> Vec<Section> {
         lines.extend(first.map(|command| Line::of(Paint::Plain, "before one:  ").then(Paint::Command, show(command, 200))));
         sections.push(Section::cuttable("REBOOT", lines, 2, 4));
     }
-    sections.push(Section::cuttable("ASSUMED", assumptions(diagnosis, style), 0, 9));
-    sections.push(Section::cuttable("RULED OUT", ruled_out(diagnosis, style), 0, 10));
+    sections.push(Section::all_or_none("ASSUMED", assumptions(diagnosis, style), 9));
+    // What is not so says nothing where all is well.
+    if style.verbose || diagnosis.status != Status::Healthy {
+        sections.push(Section::cuttable("RULED OUT", ruled_out(diagnosis, style), 0, 10));
+    }
     sections.push(Section::cuttable("OPEN", undecided(diagnosis, style), 0, 7));
     // The assumptions say it in words, where there are any.
     if style.verbose || diagnosis.assumptions.is_empty() {
@@ -169,8 +185,22 @@ fn text(words: &str, style: &Style, few: usize, paint: Paint) -> Vec<Line> {
     wrap_to(&shown, style.room(), style.at_most(few)).into_iter().map(|line| Line::of(paint, line)).collect()
 }
 
+/// As many as fit a few lines, each of them whole: half an assumption says something else.
 fn assumptions(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
-    diagnosis.assumptions.iter().take(style.at_most(1)).flat_map(|words| text(words, style, 2, Paint::Dim)).collect()
+    const LINES: usize = 3;
+    let all = &diagnosis.assumptions;
+    if style.verbose {
+        return all.iter().flat_map(|words| text(words, style, 9, Paint::Dim)).collect();
+    }
+    let most = all.len().min(LINES * 2);
+    let joined = |told: usize| {
+        let words: Vec<String> = all.iter().take(told).map(|words| show(words, SENTENCE)).collect();
+        let more = if told < all.len() { format!(" and {} more (-v)", all.len() - told) } else { String::new() };
+        wrap_to(&format!("{}{more}", words.join("; ")), style.room(), usize::MAX)
+    };
+    let fits = (1..=most).rev().map(joined).find(|lines| lines.len() <= LINES);
+    let lines = fits.unwrap_or_else(|| if all.is_empty() { Vec::new() } else { joined(1) });
+    lines.into_iter().map(|line| Line::of(Paint::Dim, line)).collect()
 }
 
 fn ruled_out(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
@@ -232,11 +262,23 @@ fn gaps(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
         return gaps.iter().flat_map(one).collect();
     }
     let (noun, them) = if gaps.len() == 1 { ("thing", "it") } else { ("things", "them") };
-    let mut lines = vec![Line::of(Paint::Plain, format!("{} {noun} could not be read (-v lists {them})", gaps.len()))];
+    let mut words = format!("{} {noun} could not be read (-v lists {them})", gaps.len());
+    if diagnosis.status == Status::Healthy {
+        words = format!("{} {noun} could not be read, none that this answer needs (-v lists {them})", gaps.len());
+        if hidden(diagnosis, style) {
+            words.push_str("; run it as root to see the rest");
+        }
+    }
+    let mut lines = text(&words, style, 2, Paint::Plain);
     if diagnosis.status == Status::Undetermined {
         lines.extend(gaps.iter().take(4).flat_map(one));
     }
     lines
+}
+
+/// Whether root would see more.
+fn hidden(diagnosis: &Diagnosis, style: &Style) -> bool {
+    !style.root && diagnosis.gaps.iter().any(|gap| gap.reason == GapReason::Permission)
 }
 
 /// What to do about an answer that is none.
@@ -246,7 +288,7 @@ fn next(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
     }
     let reason = |reason| diagnosis.gaps.iter().any(|gap| gap.reason == reason);
     let mut steps = Vec::new();
-    if reason(GapReason::Permission) {
+    if hidden(diagnosis, style) {
         steps.push("run it as root: some of this host is hidden from other users");
     }
     if reason(GapReason::Deadline) {
@@ -255,7 +297,7 @@ fn next(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
     if reason(GapReason::Torn) {
         steps.push("run it again: the kernel's tables changed while they were read");
     }
-    if reason(GapReason::Malformed) && diagnosis.gaps.iter().any(|gap| gap.source == Source::Claims) {
+    if diagnosis.gaps.iter().any(|gap| gap.source == Source::Claims && gap.reason != GapReason::NotAsked) {
         steps.push("mend the list given by --instances, or leave it out");
     }
     if diagnosis.instances.is_empty() {

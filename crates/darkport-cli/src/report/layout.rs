@@ -62,17 +62,24 @@ pub(super) struct Section {
     pub(super) keep: usize,
     /// What is cut first has the highest number.
     pub(super) rank: u8,
+    /// Whether a part of it is worse than nothing.
+    pub(super) together: bool,
 }
 
 impl Section {
     /// A section that is shown whole.
     pub(super) fn whole(label: &'static str, lines: Vec<Line>) -> Self {
-        Self { label, keep: lines.len(), lines, rank: 0 }
+        Self { label, keep: lines.len(), lines, rank: 0, together: false }
     }
 
     /// A section of which `keep` lines stay when the screen is full.
     pub(super) fn cuttable(label: &'static str, lines: Vec<Line>, keep: usize, rank: u8) -> Self {
-        Self { label, lines, keep, rank }
+        Self { label, lines, keep, rank, together: false }
+    }
+
+    /// A section that is left out as a whole when the screen is full.
+    pub(super) fn all_or_none(label: &'static str, lines: Vec<Line>, rank: u8) -> Self {
+        Self { label, lines, keep: 0, rank, together: true }
     }
 }
 
@@ -82,7 +89,8 @@ pub(super) fn fit(sections: &mut [Section], most: usize, width: usize) -> bool {
     while sections.iter().map(|section| height(section, width)).sum::<usize>() > most {
         let next = sections.iter_mut().filter(|section| section.lines.len() > section.keep).max_by_key(|section| section.rank);
         let Some(section) = next else { break };
-        section.lines.pop();
+        let left = if section.together { 0 } else { section.lines.len() - 1 };
+        section.lines.truncate(left);
         cut = true;
     }
     cut
@@ -195,9 +203,15 @@ mod tests {
     #[test]
     fn the_least_important_lines_go_first_and_kept_ones_stay() {
         let lines = |n| vec![Line::of(Paint::Plain, "x"); n];
-        let mut sections =
-            [Section::whole("FIX", lines(3)), Section::cuttable("SEEN", lines(4), 1, 1), Section::cuttable("ALSO", lines(4), 0, 2)];
+        let mut sections = [
+            Section::whole("FIX", lines(3)),
+            Section::cuttable("SEEN", lines(4), 1, 1),
+            Section::cuttable("ALSO", lines(4), 0, 2),
+            Section::all_or_none("ASSUMED", lines(3), 3),
+        ];
+        assert!(fit(&mut sections, 13, 80));
+        assert_eq!(sections.each_ref().map(|section| section.lines.len()), [3, 4, 4, 0], "a part of it is worse than nothing");
         assert!(fit(&mut sections, 6, 80));
-        assert_eq!(sections.map(|section| section.lines.len()), [3, 3, 0]);
+        assert_eq!(sections.map(|section| section.lines.len()), [3, 3, 0, 0]);
     }
 }

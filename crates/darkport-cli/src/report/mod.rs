@@ -13,6 +13,7 @@ use layout::{Line, Paint, Section};
 /// How a report is to look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
 pub struct Style {
     /// Characters in a line, 60 to 120.
     pub width: usize,
@@ -24,12 +25,14 @@ pub struct Style {
     pub ascii: bool,
     /// Whether to show everything, however long.
     pub verbose: bool,
+    /// Whether it was looked as root, which needs no advice to do so.
+    pub root: bool,
 }
 
 impl Default for Style {
     /// 24 lines of 80 characters, without colours.
     fn default() -> Self {
-        Self { width: 80, lines: 24, colour: false, ascii: false, verbose: false }
+        Self { width: 80, lines: 24, colour: false, ascii: false, verbose: false, root: false }
     }
 }
 
@@ -63,6 +66,13 @@ impl Style {
     #[must_use]
     pub fn colour(mut self) -> Self {
         self.colour = true;
+        self
+    }
+
+    /// The same, for an observation that was made now and by this process.
+    #[must_use]
+    pub fn looked_here(mut self) -> Self {
+        self.root = nix::unistd::geteuid().is_root();
         self
     }
 

@@ -28,9 +28,16 @@ pub(super) fn representative(diagnosis: &Diagnosis) -> Option<&Path> {
 /// A path as lines of at most `width` characters.
 pub(super) fn draw(path: &Path, width: usize) -> Vec<Line> {
     let mut lines = vec![Line::default()];
-    for (number, hop) in joined(path).iter().enumerate() {
+    // A tap that is a port of no bridge is whole itself: frames die behind it.
+    let unported = !path.hops.iter().any(|hop| hop.kind == HopKind::TapPort);
+    let severed = |hop: &Hop| unported && hop.kind == HopKind::Tap && hop.state == HopState::Broken;
+    let hops = joined(path);
+    for (number, hop) in hops.iter().enumerate() {
+        let behind = number.checked_sub(1).and_then(|before| hops.get(before)).is_some_and(severed);
         let name = show(&hop.name, if hop.kind == HopKind::Guest { 24 } else { 20 });
         let (sign, name, paint) = match hop.state {
+            _ if severed(hop) => ("─ ", name, Paint::Bad),
+            _ if behind => ("─✗ ", name, Paint::Plain),
             HopState::Broken => ("─✗ ", name, Paint::Bad),
             HopState::Lossy => ("─! ", name, Paint::Warn),
             HopState::Unseen => ("─ ", format!("({name})"), Paint::Dim),
@@ -42,6 +49,9 @@ pub(super) fn draw(path: &Path, width: usize) -> Vec<Line> {
             Some(line) if line.width() + piece.width() <= width => line.0.extend(piece.0),
             _ => lines.push(Line::of(Paint::Plain, "  ").join(piece)),
         }
+    }
+    if let (Some(line), true) = (lines.last_mut(), hops.last().is_some_and(severed)) {
+        line.0.push((Paint::Bad, " ─✗".into()));
     }
     lines.retain(|line| !line.0.is_empty());
     lines

@@ -271,3 +271,53 @@ fn what_could_not_be_read_is_never_healthy() {
     assert!(!text.to_lowercase().contains("healthy"), "{text}");
     assert!(text.contains("as root"), "{text}");
 }
+
+#[test]
+fn a_tap_in_no_bridge_is_cut_off_behind_itself() {
+    let mut diagnosis = dark();
+    diagnosis.instances = vec![instance(1, InstanceState::Dark, Some(HopKind::Tap))];
+    let drawn = |diagnosis: &Diagnosis| render(diagnosis, &Style::default());
+    assert!(drawn(&diagnosis).contains("instance-00000001 ─✗ vnet1 ─ br1102"), "a port that is broken itself");
+    let hops = &mut diagnosis.instances.iter_mut().flat_map(|instance| &mut instance.paths).next().unwrap().hops;
+    hops.retain(|hop| hop.kind != HopKind::TapPort);
+    assert!(drawn(&diagnosis).contains("instance-00000001 ─ vnet1 ─✗ br1102 ─ eth1.1102"), "{}", drawn(&diagnosis));
+    diagnosis.instances[0].paths[0].hops.truncate(2);
+    assert!(drawn(&diagnosis).contains("instance-00000001 ─ vnet1 ─✗\n"), "{}", drawn(&diagnosis));
+}
+
+#[test]
+fn the_first_line_tells_the_cause_and_fits() {
+    let first = |diagnosis: &Diagnosis, width| render(diagnosis, &Style::default().width(width)).lines().next().unwrap().to_owned();
+    assert_eq!(first(&dark(), 100), "CRITICAL  virt1012  6 of 6 instances DARK, 1 off: uplink-not-in-bridge at eth1.1102");
+    assert_eq!(first(&dark(), 60), "CRITICAL  virt1012  6 of 6 instances DARK, 1 off: uplink-no…");
+    assert!(first(&ambiguous(), 100).contains(": uplink-not-in-bridge or uplink-in-"));
+    assert!(first(&undetermined(), 80).contains(", no answer: too little could be seen"));
+}
+
+#[test]
+fn an_assumption_is_told_whole_or_counted() {
+    let mut diagnosis = healthy();
+    let specific = "br1102 has no way out of this host, and nothing says that it should: its instances reach each other only";
+    let wire = "the wire, the switch and the network host are not probed: what lies beyond this host's NICs is taken to be in order";
+    diagnosis.assumptions = vec![specific.into(), wire.into(), "there was one look only, so that nothing is known of rates".into()];
+    let flat = |diagnosis: &Diagnosis| {
+        let text = render(diagnosis, &Style::default());
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert!(flat(&diagnosis).contains(&format!("ASSUMED {specific} and 2 more (-v)")), "{}", flat(&diagnosis));
+    diagnosis.assumptions.remove(0);
+    let both = format!("ASSUMED {wire}; there was one look only, so that nothing is known of rates");
+    assert!(flat(&diagnosis).ends_with(&both), "{}", flat(&diagnosis));
+}
+
+#[test]
+fn what_an_ok_did_not_need_does_not_alarm() {
+    let mut diagnosis = healthy();
+    diagnosis.gaps = dark().gaps;
+    let text = render(&diagnosis, &Style::default());
+    assert!(text.contains("1 thing could not be read, none that this answer needs (-v lists it);"), "{text}");
+    assert!(text.contains("run it as root") && !text.contains("RULED OUT"), "{text}");
+    let root = Style { root: true, ..Style::default() };
+    assert!(!render(&diagnosis, &root).contains("as root"), "root sees what can be seen");
+    assert!(!render(&undetermined(), &root).contains("as root"));
+}

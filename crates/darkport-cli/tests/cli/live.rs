@@ -50,7 +50,11 @@ fn an_observation_that_cannot_be_kept_is_said() {
 fn a_namespace_that_is_not_there_is_an_error() {
     let run = darkport(&["--netns", "/nonexistent/netns"]);
     assert_eq!((run.code, run.out.as_str()), (Some(3), ""));
-    assert!(run.err.contains("/nonexistent/netns") && run.err.contains("Next: "), "{}", run.err);
+    assert!(run.err.contains("/nonexistent/netns: No such file") && run.err.contains("Next: check"), "{}", run.err);
+    assert_eq!(run.err.matches("/nonexistent/netns").count(), 1, "{}", run.err);
+    let run = darkport(&["--netns", "/dev/null"]);
+    assert_eq!((run.code, run.out.as_str()), (Some(3), ""));
+    assert!(run.err.contains("/dev/null is no network namespace\n") || run.err.contains("as root"), "{}", run.err);
 }
 
 #[test]
@@ -102,7 +106,7 @@ fn bridges_are_shown_as_text_and_as_an_observation() {
     let seen = Observation::from_json(&run.out).unwrap();
     assert!(seen.links.iter().any(|link| link.name == "lo"));
     let run: Run = command("darkport-bridge").args(["--window", "0"]).output().unwrap().into();
-    assert!(run.out.contains("bridges") && run.out.contains("one look only"), "{}", run.out);
+    assert!(run.out.contains("bridge") && run.out.contains("one look only"), "{}", run.out);
     let run: Run = command("darkport-bridge").arg("--nonsense").output().unwrap().into();
     assert_eq!(run.code, Some(3));
 }

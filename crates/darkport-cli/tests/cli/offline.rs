@@ -87,6 +87,26 @@ fn nothing_seen_is_never_healthy() {
 }
 
 #[test]
+fn a_list_that_was_not_used_is_told_on_the_screen_and_in_json() {
+    let mut seen = Observation::default();
+    seen.links.push(darkport::model::Link::new(2, "eth0"));
+    let from = |seen: &Observation, args: &[&str]| darkport_with_input(&[args, &["--from", "-"]].concat(), seen.to_json().as_bytes());
+    assert_eq!(from(&seen, &[]).code, Some(0), "{}", from(&seen, &[]).out);
+    let reason = darkport::model::GapReason::Absent;
+    seen.gaps.push(darkport::model::Gap::new(darkport::model::Source::Claims, "list.txt", reason, "No such file"));
+    let run = from(&seen, &[]);
+    assert_eq!(run.code, Some(3));
+    assert!(
+        run.out.starts_with("UNKNOWN  ") && run.out.contains("\nUNKNOWN   the list list.txt could not be used: No such file\n"),
+        "{}",
+        run.out
+    );
+    assert!(!run.out.contains("HEALTHY"), "{}", run.out);
+    let told: darkport::model::Diagnosis = serde_json::from_str(&from(&seen, &["--json"]).out).unwrap();
+    assert_eq!(told.status, darkport::model::Status::Undetermined);
+}
+
+#[test]
 fn hostile_names_do_not_reach_the_terminal() {
     let evil = format!("\u{1b}]0;pwned\u{7}\u{9b}2J\u{202e}{}", "x".repeat(10_000));
     let mut seen = recorded();
@@ -110,13 +130,16 @@ fn hostile_names_do_not_reach_the_terminal() {
 
 #[test]
 fn wrong_calls_are_unknown_and_help_is_not() {
-    for args in
-        [&["--nonsense"] as &[&str], &["--window", "-1"], &["--from", "a", "--save", "b"], &["--asked-host", "h"], &["explain", "a", "b"]]
+    for args in [&["--nonsense"] as &[&str], &["--window", "-1"], &["--from", "a", "--save", "b"], &["--asked-host", "h"], &["--save", "-"]]
     {
         let run = darkport(args);
         assert_eq!(run.code, Some(i32::from(ExitCode::Unknown.code())), "{args:?}");
         assert!(run.err.contains("Usage") || run.err.contains("--help"), "{}", run.err);
     }
+    assert!(darkport(&["demo", "--save", "-"]).err.contains("name a file"));
+    let both = darkport(&["--from", RECORDED, "--instances", "list.txt"]);
+    assert_eq!((both.code, both.out.as_str()), (Some(3), ""));
+    assert!(both.err.contains("darkport --instances LIST --save FILE"), "{}", both.err);
     let help = darkport(&["--help"]);
     assert_eq!((help.code, help.err.as_str()), (Some(0), ""));
     for word in ["--instances", "--netns", "--save", "explain", "demo", "2  CRITICAL"] {
@@ -138,6 +161,10 @@ fn every_cause_can_be_explained() {
         told += 1;
     }
     assert!(told > 0, "the catalogue is not empty");
+    let run = darkport(&["explain", "tap-admin-down", "nonsense", "uplink-not-in-bridge"]);
+    assert_eq!(run.code, Some(3));
+    assert!(run.out.starts_with("tap-admin-down") && run.out.contains("\n\nuplink-not-in-bridge  ("), "{}", run.out);
+    assert!(run.err.contains("nonsense"), "{}", run.err);
     let run = darkport(&["explain", "uplink-nonsense\u{1b}"]);
     assert_eq!(run.code, Some(3));
     assert!(run.err.contains("uplink-not-in-bridge") && !run.err.contains('\u{1b}'), "{}", run.err);
