@@ -28,12 +28,7 @@ fn link(index: u32, name: String, kind: LinkKind, master: Option<u32>) -> Link {
 
 fn big_host() -> Observation {
     let mut seen = Observation::default();
-    let bridge: LinkKind = serde_json::from_str(
-        r#"{"type":"bridge","stp":false,"vlan_filtering":false,"default_pvid":1,"forward_delay_cs":0,"ageing_cs":30000,"mcast_snooping":true,
-            "mcast_querier":false,"nf_call_iptables":false,"nf_call_ip6tables":false,"nf_call_arptables":false}"#,
-    )
-    .unwrap();
-    seen.links.push(link(1, "br1102".into(), bridge, None));
+    seen.links.push(link(1, "br1102".into(), LinkKind::bridge(), None));
     seen.links.push(link(2, "eth1".into(), LinkKind::Physical, None));
     let vlan = LinkKind::Vlan { vid: 1102.try_into().unwrap(), protocol: "802.1Q".into() };
     let mut uplink = link(3, "eth1.1102".into(), vlan, Some(1));

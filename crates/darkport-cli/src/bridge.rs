@@ -207,18 +207,10 @@ mod tests {
         seen.taken_at = Timestamp(1_424_755_862_000);
         seen.window_ms = Some(2000);
         let mut bridge = Link::new(7, "br1102");
-        bridge.kind = LinkKind::Bridge {
-            stp: false,
-            vlan_filtering: true,
-            default_pvid: None,
-            forward_delay_cs: 0,
-            ageing_cs: 30_000,
-            mcast_snooping: true,
-            mcast_querier: false,
-            nf_call_iptables: false,
-            nf_call_ip6tables: false,
-            nf_call_arptables: false,
-        };
+        bridge.kind = LinkKind::bridge();
+        if let LinkKind::Bridge { vlan_filtering, .. } = &mut bridge.kind {
+            *vlan_filtering = true;
+        }
         bridge.mtu = 1500;
         bridge.mac = Some(MacAddr([0x40, 0xa8, 0xf0, 0, 0, 1]));
         let mut uplink = port_of(7, 3, "eth1.1102");

@@ -150,6 +150,24 @@ fn a_host_that_routes_for_its_instances_still_answers_without_a_wire() {
 }
 
 #[test]
+fn of_two_configured_uplinks_one_is_enough() {
+    let two = |seen: &mut Seen| {
+        seen.add_uplink("br1102", "eth2");
+        seen.inventory.intents.push(Intent::new("br1102", "eth2", "/etc/network/interfaces:4"));
+    };
+    for name in ["eth1.1102", "eth2"] {
+        healthy(&diagnosed(nova_network(2), |seen| {
+            two(seen);
+            seen.link_mut(name).carrier = Carrier::Down;
+        }));
+        healthy(&diagnosed(nova_network(2), |seen| {
+            two(seen);
+            seen.port_mut(name).state = StpState::Blocking;
+        }));
+    }
+}
+
+#[test]
 fn a_dummy_port_is_no_way_out() {
     let diagnosis = diagnosed(nova_network(2), |seen| {
         seen.add("dummy0", LinkKind::Other { name: "dummy".into() });

@@ -37,8 +37,8 @@ pub(crate) struct Segment<'a> {
     pub(crate) addresses: Vec<&'a Address>,
     /// The host's own default route leaves by it.
     default_route: bool,
-    /// The configuration names at least one of its uplinks.
-    configured: bool,
+    /// Those of its uplinks' ports that the configuration puts into it.
+    configured: HashSet<IfIndex>,
     /// Running instances on it: index of subject and of attachment.
     members: Vec<(usize, usize)>,
 }
@@ -142,7 +142,9 @@ impl<'a> Scene<'a> {
                     .filter(|port| role(&self.wiring, port) == Role::Uplink)
                     .map(|port| chain(&self.wiring, port))
                     .collect();
-                let uplinks_configured = uplinks.iter().any(|chain| self.wiring.is_intended(chain.port));
+                let intents = self.seen.inventory.intents.iter().filter(|intent| intent.bridge == bridge.name);
+                let intended = intents.filter_map(|intent| self.wiring.named(&intent.uplink)).map(|link| link.index);
+                let configured = intended.filter(|index| uplinks.iter().any(|chain| chain.port.index == *index)).collect();
                 let wanted = wanted(&self.wiring, bridge);
                 let detached = wanted.as_ref().and_then(|wanted| wanted.link).filter(|_| uplinks.is_empty());
                 Segment {
@@ -152,7 +154,7 @@ impl<'a> Scene<'a> {
                     uplinks,
                     addresses: self.wiring.addresses(bridge).collect(),
                     default_route: self.wiring.has_default_route(bridge),
-                    configured: uplinks_configured,
+                    configured,
                     members: members.remove(&bridge.index).unwrap_or_default(),
                 }
             })
@@ -188,12 +190,8 @@ impl<'a> Segment<'a> {
     /// The ways that frames leave by, or ought to: the configured ones where there are any, else all; and where the bridge has none at
     /// all, the way from the device that it wants.
     pub(crate) fn ways(&self) -> impl Iterator<Item = &Chain<'a>> {
-        let wiring_says = move |chain: &&Chain<'a>| !self.configured || self.is_wanted(chain);
-        self.uplinks.iter().filter(wiring_says).chain(&self.wanted_way)
-    }
-
-    fn is_wanted(&self, chain: &Chain<'a>) -> bool {
-        self.wanted.as_ref().is_some_and(|wanted| wanted.name == chain.port.name) || self.wanted.is_none()
+        let counts = |chain: &&Chain<'a>| self.configured.is_empty() || self.configured.contains(&chain.port.index);
+        self.uplinks.iter().filter(counts).chain(&self.wanted_way)
     }
 
     /// Whether no way out is open. Where one of several is, instances get through.

@@ -76,19 +76,12 @@ impl Seen {
     }
 }
 
-fn bridge(vlan_filtering: bool) -> LinkKind {
-    LinkKind::Bridge {
-        stp: false,
-        vlan_filtering,
-        default_pvid: Vid::try_from(1).ok(),
-        forward_delay_cs: 0,
-        ageing_cs: 30_000,
-        mcast_snooping: true,
-        mcast_querier: false,
-        nf_call_iptables: false,
-        nf_call_ip6tables: false,
-        nf_call_arptables: false,
+fn bridge(filtering: bool) -> LinkKind {
+    let mut kind = LinkKind::bridge();
+    if let LinkKind::Bridge { vlan_filtering, default_pvid, .. } = &mut kind {
+        (*vlan_filtering, *default_pvid) = (filtering, Vid::try_from(1).ok());
     }
+    kind
 }
 
 fn empty(bridge_name: &str, filtering: bool) -> Seen {

@@ -19,18 +19,7 @@ fn links() -> Vec<Link> {
     };
     let mut eth1 = link(3, "eth1", LinkKind::Physical, None);
     eth1.mac = Some("40:a8:f0:38:35:88".parse().unwrap());
-    let bridge = LinkKind::Bridge {
-        stp: false,
-        vlan_filtering: false,
-        default_pvid: None,
-        forward_delay_cs: 0,
-        ageing_cs: 30_000,
-        mcast_snooping: true,
-        mcast_querier: false,
-        nf_call_iptables: false,
-        nf_call_ip6tables: false,
-        nf_call_arptables: false,
-    };
+    let bridge = LinkKind::bridge();
     vec![
         eth1,
         link(4, "eth1.1102", LinkKind::Vlan { vid: 1102.try_into().unwrap(), protocol: "802.1Q".into() }, Some(3)),

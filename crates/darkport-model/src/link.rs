@@ -157,6 +157,24 @@ pub enum LinkKind {
     },
 }
 
+impl LinkKind {
+    /// A bridge that neither runs spanning tree nor filters VLANs, and forwards at once: what nova-network and libvirt make.
+    pub fn bridge() -> Self {
+        Self::Bridge {
+            stp: false,
+            vlan_filtering: false,
+            default_pvid: None,
+            forward_delay_cs: 0,
+            ageing_cs: 30_000,
+            mcast_snooping: true,
+            mcast_querier: false,
+            nf_call_iptables: false,
+            nf_call_ip6tables: false,
+            nf_call_arptables: false,
+        }
+    }
+}
+
 /// Whether a device hears a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

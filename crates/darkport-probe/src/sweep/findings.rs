@@ -162,18 +162,7 @@ mod tests {
         fdb.entries = vec![FdbEntry::new(OTHER, port.index, FdbKind::Learned)];
         let plain = Ports::of(&bridge, &[], &[]);
         assert_eq!(plain.of_mac(MAC).as_deref(), Some("br1102"));
-        bridge.kind = LinkKind::Bridge {
-            stp: false,
-            vlan_filtering: false,
-            default_pvid: None,
-            forward_delay_cs: 0,
-            ageing_cs: 30_000,
-            mcast_snooping: true,
-            mcast_querier: false,
-            nf_call_iptables: false,
-            nf_call_ip6tables: false,
-            nf_call_arptables: false,
-        };
+        bridge.kind = LinkKind::bridge();
         let ports = Ports::of(&bridge, &[bridge.clone(), port], &[fdb]);
         let holder = seen(&Holder { mac: MAC, frame_from: OTHER, answers: 1 }, &ports);
         assert_eq!((holder.port.as_deref(), holder.frame_from), (Some("vnet3"), Some(OTHER)));
