@@ -26,6 +26,7 @@ mod l3;
 mod link;
 mod observation;
 mod path;
+mod probes;
 mod process;
 mod sample;
 mod text;
@@ -44,6 +45,10 @@ pub use l3::{Address, Neighbour, NeighbourState, Route, RouteKind, Rule};
 pub use link::{BondSlaveState, Carrier, Counters, Link, LinkKind, OperState, Port, Qdisc, QdiscStats, StpState, UnknownAttribute};
 pub use observation::{LoadError, Observation, SCHEMA, SchemaVersion};
 pub use path::{Hop, HopKind, HopState, Path};
+pub use probes::{
+    ArpAnswer, ArpProbe, Crossing, DhcpOffer, DhcpProbe, Heard, HeardArp, HeardDhcp, KernelDrop, Origin, Part, Probes, SyntheticRun,
+    SyntheticTest, TestKind, Whom,
+};
 pub use process::{Process, ProcessRole, Thread};
 pub use sample::Sampled;
 pub use text::{bounded, printable};

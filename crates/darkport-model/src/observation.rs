@@ -9,6 +9,7 @@ use crate::inventory::Inventory;
 use crate::l2::{Fdb, PortVlan};
 use crate::l3::{Address, Neighbour, Route, Rule};
 use crate::link::{Link, Qdisc};
+use crate::probes::Probes;
 
 /// The version of the JSON form of [`Observation`] and [`Diagnosis`](crate::Diagnosis). It rises when an older darkport would misread a newer file; fields that an
 /// older one can do without are added without it.
@@ -60,6 +61,8 @@ pub struct Observation {
     pub rules: Vec<Rule>,
     /// What ought to be here.
     pub inventory: Inventory,
+    /// What darkport's own frames met with, and what was overheard.
+    pub probes: Probes,
     /// What could not be read.
     pub gaps: Vec<Gap>,
 }

@@ -1,0 +1,471 @@
+//! What darkport's own frames met with, and what was overheard of others': the one part of an observation that is not read but asked for.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{IfIndex, MacAddr, Vid};
+
+/// What probing told. Empty where nothing was probed, which a [`Gap`](crate::Gap) in [`Source::Probes`](crate::Source) says.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Probes {
+    /// Addresses that were asked for.
+    pub arp: Vec<ArpProbe>,
+    /// What was overheard while darkport looked.
+    pub heard: Heard,
+    /// DHCP servers that were asked for.
+    pub dhcp: Vec<DhcpProbe>,
+    /// What an instance that darkport played could do; one for each bridge.
+    pub synthetic: Vec<SyntheticRun>,
+    /// Frames that the kernel dropped while probes were under way, with its reason.
+    pub drops: Vec<KernelDrop>,
+}
+
+/// Where a probe began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Origin {
+    /// This host itself, at the bridge: its frames pass the uplink, but no tap on their way out.
+    #[default]
+    Host,
+    /// A synthetic instance: the way that an instance's frames go.
+    SyntheticInstance,
+}
+
+/// Who is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Whom {
+    /// The instance of this name.
+    Instance(String),
+    /// The instances' gateway.
+    Gateway,
+    /// Somebody else.
+    #[default]
+    Other,
+}
+
+/// One address that was asked for by ARP (RFC 826; from 0.0.0.0 as in RFC 5227 where this host has no address there).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct ArpProbe {
+    /// The bridge whose segment it is about.
+    pub bridge: IfIndex,
+    /// The VLAN that was asked in, where the bridge filters VLANs.
+    #[serde(default)]
+    pub vid: Option<Vid>,
+    /// Where the question began.
+    #[serde(default)]
+    pub origin: Origin,
+    /// The address asked for.
+    pub target: Ipv4Addr,
+    /// Whose it is.
+    #[serde(default)]
+    pub whom: Whom,
+    /// How often it was asked for.
+    pub sent: u32,
+    /// How many of the questions had an answer.
+    pub answered: u32,
+    /// Who answered, one for each hardware address, the first first.
+    #[serde(default)]
+    pub answers: Vec<ArpAnswer>,
+    /// The devices that questions and answers crossed, in the order of first crossing. Of a flood to all ports those on the way to the
+    /// target only.
+    #[serde(default)]
+    pub way: Vec<Crossing>,
+    /// Set where answers may have been lost on this host (no room in the receive buffer): then silence says nothing.
+    #[serde(default)]
+    pub unheard: bool,
+}
+
+impl ArpProbe {
+    /// `target` was asked for on `bridge`, and nothing is known yet.
+    pub fn new(bridge: IfIndex, target: Ipv4Addr, whom: Whom) -> Self {
+        Self {
+            bridge,
+            vid: None,
+            origin: Origin::Host,
+            target,
+            whom,
+            sent: 0,
+            answered: 0,
+            answers: Vec::new(),
+            way: Vec::new(),
+            unheard: false,
+        }
+    }
+
+    /// Asked often enough, heard well, and nobody answered.
+    pub fn is_silent(&self) -> bool {
+        self.sent > 0 && self.answered == 0 && !self.unheard
+    }
+}
+
+/// Somebody's answer to an ARP question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct ArpAnswer {
+    /// The hardware address in the answer.
+    pub mac: MacAddr,
+    /// The address that the frame came from, where it is another: somebody answers for somebody else.
+    #[serde(default)]
+    pub frame_from: Option<MacAddr>,
+    /// The first device of this host that the answer came in by: a tap, or the NIC.
+    #[serde(default)]
+    pub came_in_by: Option<IfIndex>,
+    /// How many such answers came.
+    pub count: u32,
+    /// The least time from question to answer, in microseconds.
+    #[serde(default)]
+    pub rtt_us: Option<u64>,
+}
+
+impl ArpAnswer {
+    /// One answer by `mac`.
+    pub fn new(mac: MacAddr) -> Self {
+        Self { mac, frame_from: None, came_in_by: None, count: 1, rtt_us: None }
+    }
+}
+
+/// A device that frames of a probe crossed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct Crossing {
+    /// The device.
+    pub link: IfIndex,
+    /// Out of the host's stack through the device (`PACKET_OUTGOING`), or in from it.
+    pub outgoing: bool,
+    /// The question's frames, or the answer's.
+    pub part: Part,
+    /// The tag that they had there.
+    #[serde(default)]
+    pub vid: Option<Vid>,
+    /// How many.
+    pub frames: u32,
+    /// Microseconds from sending the first question to the first of them.
+    pub first_us: u64,
+}
+
+impl Crossing {
+    /// One frame that crossed `link`.
+    pub fn new(link: IfIndex, outgoing: bool, part: Part) -> Self {
+        Self { link, outgoing, part, vid: None, frames: 1, first_us: 0 }
+    }
+}
+
+/// Which half of a probe a frame belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Part {
+    /// What was asked.
+    Question,
+    /// What was answered.
+    Answer,
+}
+
+/// Frames of others that passed while darkport looked: ARP and DHCP only, since those are what tells who is alive.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Heard {
+    /// How long it listened, in milliseconds; none where it did not.
+    pub window_ms: Option<u64>,
+    /// ARP, alike frames on one device counted together.
+    pub arp: Vec<HeardArp>,
+    /// DHCP, alike frames on one device counted together.
+    pub dhcp: Vec<HeardDhcp>,
+    /// Frames that found no room in the receive buffer.
+    pub dropped: u64,
+    /// Set where more different frames passed than are kept.
+    pub cut: bool,
+}
+
+/// ARP frames of one kind that crossed one device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct HeardArp {
+    /// The device.
+    pub link: IfIndex,
+    /// Out through it, or in from it: what a guest sends comes in by its tap.
+    pub outgoing: bool,
+    /// The tag that they had there.
+    #[serde(default)]
+    pub vid: Option<Vid>,
+    /// A reply; else a request.
+    pub reply: bool,
+    /// The address that the frame came from.
+    pub frame_from: MacAddr,
+    /// The sender's hardware address as ARP says it.
+    pub sender_mac: MacAddr,
+    /// The sender's address.
+    pub sender: Ipv4Addr,
+    /// The address asked for, or answered to.
+    pub target: Ipv4Addr,
+    /// How many.
+    pub frames: u32,
+}
+
+impl HeardArp {
+    /// One request for `target` by `sender` at `sender_mac` that came in by `link`.
+    pub fn request(link: IfIndex, sender_mac: MacAddr, sender: Ipv4Addr, target: Ipv4Addr) -> Self {
+        Self { link, outgoing: false, vid: None, reply: false, frame_from: sender_mac, sender_mac, sender, target, frames: 1 }
+    }
+}
+
+/// DHCPv4 messages (RFC 2131) of one kind that crossed one device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct HeardDhcp {
+    /// The device.
+    pub link: IfIndex,
+    /// Out through it, or in from it.
+    pub outgoing: bool,
+    /// The tag that they had there.
+    #[serde(default)]
+    pub vid: Option<Vid>,
+    /// The message type (RFC 2132, 9.6): 1 DISCOVER, 2 OFFER, 3 REQUEST, 5 ACK, 6 NAK.
+    pub kind: u8,
+    /// The client's hardware address.
+    pub client: MacAddr,
+    /// The server's identifier, where told.
+    #[serde(default)]
+    pub server: Option<Ipv4Addr>,
+    /// The address given or asked for, where told.
+    #[serde(default)]
+    pub address: Option<Ipv4Addr>,
+    /// How many.
+    pub frames: u32,
+}
+
+impl HeardDhcp {
+    /// One message of this kind that came in by `link`.
+    pub fn new(link: IfIndex, kind: u8, client: MacAddr) -> Self {
+        Self { link, outgoing: false, vid: None, kind, client, server: None, address: None, frames: 1 }
+    }
+}
+
+/// A DISCOVER (RFC 2131) and what came back. No lease was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct DhcpProbe {
+    /// The bridge whose segment it is about.
+    pub bridge: IfIndex,
+    /// Where it began.
+    #[serde(default)]
+    pub origin: Origin,
+    /// The client's hardware address.
+    pub mac: MacAddr,
+    /// How often it was asked.
+    pub sent: u32,
+    /// The offers, one for each server.
+    #[serde(default)]
+    pub offers: Vec<DhcpOffer>,
+    /// Servers that are alive (they answered a DHCPINFORM) but offered nothing: they do not know the client.
+    #[serde(default)]
+    pub alive: Vec<Ipv4Addr>,
+    /// Servers that refused (DHCPNAK).
+    #[serde(default)]
+    pub refused: Vec<Ipv4Addr>,
+    /// The servers that ought to answer, as far as leases or configuration say.
+    #[serde(default)]
+    pub expected: Vec<Ipv4Addr>,
+    /// The devices that questions and answers crossed.
+    #[serde(default)]
+    pub way: Vec<Crossing>,
+    /// Set where answers may have been lost on this host.
+    #[serde(default)]
+    pub unheard: bool,
+}
+
+impl DhcpProbe {
+    /// `mac` asked on `bridge`, and nothing is known yet.
+    pub fn new(bridge: IfIndex, mac: MacAddr) -> Self {
+        Self {
+            bridge,
+            origin: Origin::Host,
+            mac,
+            sent: 0,
+            offers: Vec::new(),
+            alive: Vec::new(),
+            refused: Vec::new(),
+            expected: Vec::new(),
+            way: Vec::new(),
+            unheard: false,
+        }
+    }
+}
+
+/// A server's offer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct DhcpOffer {
+    /// The server's identifier (option 54).
+    pub server: Ipv4Addr,
+    /// The address that the frame came from: the server's, or a relay's.
+    pub frame_from: MacAddr,
+    /// The relay (`giaddr`), where one is told.
+    #[serde(default)]
+    pub relay: Option<Ipv4Addr>,
+    /// The address offered.
+    pub address: Ipv4Addr,
+    /// The length of the network's prefix (option 1).
+    #[serde(default)]
+    pub prefix: Option<u8>,
+    /// The gateways (option 3).
+    #[serde(default)]
+    pub routers: Vec<Ipv4Addr>,
+    /// The name servers (option 6).
+    #[serde(default)]
+    pub name_servers: Vec<Ipv4Addr>,
+    /// Seconds that it is good for (option 51).
+    #[serde(default)]
+    pub lease_s: Option<u32>,
+    /// Whether the UDP checksum was right; none where the server sent none.
+    #[serde(default)]
+    pub checksum_ok: Option<bool>,
+    /// Microseconds from the first question to it.
+    #[serde(default)]
+    pub after_us: Option<u64>,
+    /// The first device of this host that it came in by.
+    #[serde(default)]
+    pub came_in_by: Option<IfIndex>,
+}
+
+impl DhcpOffer {
+    /// `server` offers `address`.
+    pub fn new(server: Ipv4Addr, frame_from: MacAddr, address: Ipv4Addr) -> Self {
+        Self {
+            server,
+            frame_from,
+            relay: None,
+            address,
+            prefix: None,
+            routers: Vec::new(),
+            name_servers: Vec::new(),
+            lease_s: None,
+            checksum_ok: None,
+            after_us: None,
+            came_in_by: None,
+        }
+    }
+}
+
+/// What an instance that darkport played on one bridge could do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct SyntheticRun {
+    /// The bridge that it was a port of.
+    pub bridge: IfIndex,
+    /// The VLAN that it was in, where the bridge filters VLANs.
+    #[serde(default)]
+    pub vid: Option<Vid>,
+    /// Its hardware address.
+    pub mac: MacAddr,
+    /// The address that it was offered and used.
+    #[serde(default)]
+    pub address: Option<Ipv4Addr>,
+    /// What it tried, in order.
+    #[serde(default)]
+    pub tests: Vec<SyntheticTest>,
+}
+
+impl SyntheticRun {
+    /// One on `bridge` with this hardware address.
+    pub fn new(bridge: IfIndex, mac: MacAddr) -> Self {
+        Self { bridge, vid: None, mac, address: None, tests: Vec::new() }
+    }
+}
+
+/// One thing that a synthetic instance tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct SyntheticTest {
+    /// What.
+    pub kind: TestKind,
+    /// Whom it asked, where that is one.
+    #[serde(default)]
+    pub target: Option<IpAddr>,
+    /// How often it was tried; 0 where what comes before it failed, so that it could not be.
+    pub tries: u32,
+    /// How often it succeeded.
+    pub passed: u32,
+    /// What was seen, or why it could not be tried.
+    #[serde(default)]
+    pub detail: String,
+    /// The devices that questions and answers crossed.
+    #[serde(default)]
+    pub way: Vec<Crossing>,
+}
+
+impl SyntheticTest {
+    /// A test of this kind that was not tried yet.
+    pub fn new(kind: TestKind) -> Self {
+        Self { kind, target: None, tries: 0, passed: 0, detail: String::new(), way: Vec::new() }
+    }
+
+    /// It was tried and never succeeded.
+    pub fn failed(&self) -> bool {
+        self.tries > 0 && self.passed == 0
+    }
+}
+
+/// What a synthetic instance tries, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum TestKind {
+    /// DISCOVER until an OFFER.
+    Dhcp,
+    /// ARP for the gateway.
+    ArpGateway,
+    /// An ICMP echo to the gateway.
+    PingGateway,
+    /// An ICMP echo as long as the MTU allows, with DF set.
+    FullMtu,
+    /// A TCP connection to 169.254.169.254, port 80.
+    Metadata,
+    /// A DNS question to the server offered.
+    Dns,
+    /// An IPv6 router solicitation (RFC 4861).
+    RouterSolicitation,
+}
+
+/// Frames that the kernel dropped for one reason at one place (linux, tracepoint `skb:kfree_skb`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct KernelDrop {
+    /// The kernel's reason: `NETFILTER_DROP`, `TC_INGRESS`.
+    pub reason: String,
+    /// The function that dropped it, as the kernel names it.
+    pub function: String,
+    /// How many.
+    pub frames: u32,
+}
+
+impl KernelDrop {
+    /// One frame dropped in `function` for `reason`.
+    pub fn new(reason: impl Into<String>, function: impl Into<String>) -> Self {
+        Self { reason: reason.into(), function: function.into(), frames: 1 }
+    }
+}
