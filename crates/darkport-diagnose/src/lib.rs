@@ -17,14 +17,17 @@ mod layout_tests;
 mod path;
 mod ports;
 mod rank;
+mod reach;
 mod scene;
 mod subject;
 #[cfg(test)]
 mod testing;
+mod unknown;
 mod uplink;
 mod verdict;
 mod wanted;
 mod wiring;
+mod words;
 
 pub use check::Explanation;
 pub use verdict::diagnose;

@@ -3,8 +3,9 @@
 use std::ops::{Deref, DerefMut};
 
 use darkport_model::{
-    Address, Carrier, Cause, Claim, Counters, Diagnosis, Fact, FactSource, Fdb, FdbEntry, FdbKind, IfIndex, Instance, Intent, Link,
-    LinkKind, MacAddr, Nic, Observation, OperState, Port, PortVlan, Qdisc, QdiscStats, Status, Vid,
+    Address, ArpAnswer, ArpProbe, Carrier, Cause, Claim, Counters, Crossing, Diagnosis, Fact, FactSource, Fdb, FdbEntry, FdbKind, HeardArp,
+    IfIndex, Instance, Intent, Link, LinkKind, MacAddr, Nic, Observation, OperState, Part, Port, PortVlan, Qdisc, QdiscStats, Status, Vid,
+    Whom,
 };
 
 use crate::diagnose;
@@ -220,6 +221,53 @@ pub(crate) fn row(seen: &mut Seen, number: u8, host: &str, node: &str, status: &
     claim.status = Some(status.into());
     claim.place = format!("list.json:{number}");
     seen.inventory.claims.push(claim);
+}
+
+/// A question on the first bridge, and who answered each time.
+pub(crate) fn asked(seen: &mut Seen, target: &str, whom: Whom, answers: &[[u8; 6]]) {
+    let bridge = seen.links.iter().find(|link| matches!(link.kind, LinkKind::Bridge { .. })).unwrap().index;
+    let mut probe = ArpProbe::new(bridge, target.parse().unwrap(), whom);
+    (probe.sent, probe.answered) = (6, if answers.is_empty() { 0 } else { 6 });
+    probe.answers = answers.iter().map(|mac| ArpAnswer::new(MacAddr(*mac))).collect();
+    seen.probes.heard.window_ms = Some(2000);
+    seen.probes.arp.push(probe);
+}
+
+/// Frames of the probe number `at` crossed these devices.
+pub(crate) fn crossed(seen: &mut Seen, at: usize, devices: &[&str], part: Part) {
+    for name in devices {
+        let crossing = Crossing::new(seen.link_mut(name).index, part == Part::Question, part);
+        seen.probes.arp[at].way.push(crossing);
+    }
+}
+
+/// The gateway does not answer; the question was seen leaving by these devices.
+pub(crate) fn silent_gateway(seen: &mut Seen, devices: &[&str]) {
+    asked(seen, "10.68.16.1", Whom::Gateway, &[]);
+    let at = seen.probes.arp.len() - 1;
+    crossed(seen, at, devices, Part::Question);
+}
+
+/// Instance `guest` does not answer; the question was seen leaving by its tap.
+pub(crate) fn silent_instance(seen: &mut Seen, guest: usize, address: &str) {
+    let name = seen.inventory.instances[guest].name.clone();
+    asked(seen, address, Whom::Instance(name), &[]);
+    let at = seen.probes.arp.len() - 1;
+    crossed(seen, at, &["br1102", &format!("vnet{guest}")], Part::Question);
+}
+
+/// A request that came in by `link`.
+pub(crate) fn overheard_request(seen: &mut Seen, link: &str, mac: [u8; 6], sender: &str, target: &str) {
+    let link = seen.link_mut(link).index;
+    seen.probes.heard.arp.push(HeardArp::request(link, MacAddr(mac), sender.parse().unwrap(), target.parse().unwrap()));
+}
+
+/// Packets that a link received and sent in the window.
+pub(crate) fn passed(seen: &mut Seen, link: &str, received: u64, sent: u64) {
+    count(seen.link_mut(link), |last| {
+        last.rx_packets += received;
+        last.tx_packets += sent;
+    });
 }
 
 mod properties {

@@ -1,19 +1,19 @@
 //! The verdict: every check is run, its findings are ranked, and what follows is said in words.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use darkport_model::{
-    Cause, Certainty, Counters, Diagnosis, Effect, Finding, InstanceState, InstanceVerdict, Link, Observation, Place, Port, Reboot,
-    RuledOut, Status, StpState, Undecided,
+    Cause, Certainty, Counters, Diagnosis, Effect, Finding, InstanceState, InstanceVerdict, Observation, Place, RuledOut, Status, Undecided,
 };
 
-use crate::causes;
-use crate::check::{Definition, Outcome, blinds, quoted};
+use crate::causes::{self, BY_SILENCE};
+use crate::check::{Definition, Outcome, blinds};
 use crate::path::{paths, worst};
 use crate::rank::{joined, ranked};
 use crate::scene::Scene;
 use crate::subject::{Life, Subject};
-use crate::uplink::listed;
+use crate::unknown;
+use crate::words::{assumptions, headline, reboot};
 
 /// Why the instances of the observed host are dark, how sure that is, and what mends it.
 ///
@@ -24,20 +24,16 @@ pub fn diagnose(seen: &Observation) -> Diagnosis {
     for definition in causes::ALL {
         answers.ask(&scene, definition);
     }
+    answers.step_back();
     let Answers { findings, ruled_out, undecided, blind } = answers;
     // An instance of which it is not known whether it runs leaves the answer open.
     let blind = blind || scene.subjects.iter().any(|subject| subject.life == Life::Unknown);
-    let plain: Vec<Finding> = findings.iter().map(|(_, finding)| finding.clone()).collect();
+    let losses = unknown::losses(&scene, &explained(&findings, |_| true));
+    let plain: Vec<Finding> = findings.iter().map(|(_, finding)| finding).chain(&losses).cloned().collect();
     let instances = judge(&scene, &plain, blind);
     let ordered = ranked(joined(findings));
-    let status = status(seen, &ordered, blind);
-    let place = ordered.iter().find(|(_, finding)| finding.effect == Effect::Dark).map(|(_, finding)| {
-        Place::new(
-            finding.hop,
-            finding.at.clone(),
-            finding.evidence.first().map_or_else(|| finding.summary.clone(), |first| first.seen.clone()),
-        )
-    });
+    let status = status(seen, &ordered, &losses, blind);
+    let place = place(&ordered, &losses);
     let reboot = reboot(seen, status, ordered.first());
     let causes: Vec<Cause> = ordered.into_iter().map(|(definition, finding)| as_cause(definition, finding, &ruled_out)).collect();
     let mut diagnosis = Diagnosis::default();
@@ -46,7 +42,7 @@ pub fn diagnose(seen: &Observation) -> Diagnosis {
     diagnosis.taken_at = seen.taken_at;
     diagnosis.window_ms = seen.window_ms;
     diagnosis.status = status;
-    diagnosis.headline = headline(&instances, &causes, status);
+    diagnosis.headline = headline(&scene, &instances, &causes, losses.first(), status);
     diagnosis.assumptions = assumptions(&scene);
     diagnosis.instances = instances;
     diagnosis.causes = causes;
@@ -87,6 +83,45 @@ impl Answers {
         self.undecided.push(Undecided::new(code, missing));
         self.blind |= definition.worst > Effect::None;
     }
+
+    /// What is told by silence alone leaves those instances to others that something nearer explains.
+    fn step_back(&mut self) {
+        let by_silence = |definition: &Definition| BY_SILENCE.contains(&definition.explanation.code);
+        let names: HashSet<String> =
+            explained(&self.findings, |definition| !by_silence(definition)).into_iter().map(ToOwned::to_owned).collect();
+        for (definition, finding) in &mut self.findings {
+            if by_silence(definition) {
+                finding.affects.retain(|name| !names.contains(name));
+            }
+        }
+        let Self { findings, ruled_out, .. } = self;
+        findings.retain(|(definition, finding)| {
+            let stays = !by_silence(definition) || !finding.affects.is_empty();
+            if !stays {
+                ruled_out.push(RuledOut::new(definition.explanation.code, "something nearer explains the silence"));
+            }
+            stays
+        });
+    }
+}
+
+/// The instances that believed findings of some definitions cut off.
+fn explained<'f>(findings: &'f [(&'static Definition, Finding)], of: impl Fn(&Definition) -> bool) -> HashSet<&'f str> {
+    let believed = |(definition, finding): &&(&Definition, Finding)| {
+        of(definition) && finding.certainty > Certainty::Possible && finding.effect > Effect::None
+    };
+    findings.iter().filter(believed).flat_map(|(_, finding)| &finding.affects).map(String::as_str).collect()
+}
+
+/// Where frames die: what a believed cause says, else where probes were last seen, else what a possible one says.
+fn place(ordered: &[(&Definition, Finding)], losses: &[Finding]) -> Option<Place> {
+    let dark = |believed: bool| {
+        let fits = move |finding: &&Finding| finding.effect == Effect::Dark && (finding.certainty > Certainty::Possible) == believed;
+        ordered.iter().map(|(_, finding)| finding).find(fits)
+    };
+    let finding = dark(true).or(losses.first()).or_else(|| dark(false))?;
+    let because = finding.evidence.first().map_or_else(|| finding.summary.clone(), |first| first.seen.clone());
+    Some(Place::new(finding.hop, finding.at.clone(), because))
 }
 
 /// What is known of each instance, told by its paths: dark when none of its interfaces gets through, degraded when some do not or some
@@ -113,7 +148,8 @@ fn judge(scene: &Scene<'_>, findings: &[Finding], blind: bool) -> Vec<InstanceVe
             (Life::Runs, ..) if blind => InstanceState::Unknown,
             (Life::Runs, ..) => InstanceState::Fine,
         };
-        verdict.because = found.iter().max_by_key(|finding| (finding.effect, finding.certainty)).map(|finding| finding.code.clone());
+        let known = found.iter().filter(|finding| finding.code != unknown::CODE);
+        verdict.because = known.max_by_key(|finding| (finding.effect, finding.certainty)).map(|finding| finding.code.clone());
         let total = |read: fn(&Counters) -> u64| {
             let mut taps = subject.nics.iter().filter_map(|nic| nic.tap);
             taps.try_fold(0, |sum: u64, tap| Some(sum.saturating_add(tap.counters.rise(read)?)))
@@ -127,11 +163,11 @@ fn judge(scene: &Scene<'_>, findings: &[Finding], blind: bool) -> Vec<InstanceVe
     scene.subjects.iter().map(verdict).collect()
 }
 
-fn status(seen: &Observation, ordered: &[(&Definition, Finding)], blind: bool) -> Status {
+fn status(seen: &Observation, ordered: &[(&Definition, Finding)], losses: &[Finding], blind: bool) -> Status {
     let believed = |(_, finding): &&(&Definition, Finding)| finding.certainty > Certainty::Possible;
-    if ordered.iter().any(|found| believed(&found)) {
+    if ordered.iter().any(|found| believed(&found)) || (ordered.is_empty() && !losses.is_empty()) {
         Status::Fault
-    } else if ordered.len() > 1 {
+    } else if ordered.len() > 1 || !losses.is_empty() {
         Status::Ambiguous
     } else if blind || !ordered.is_empty() || seen.links.is_empty() {
         Status::Undetermined
@@ -147,76 +183,6 @@ fn as_cause(definition: &Definition, finding: Finding, ruled_out: &[RuledOut]) -
     };
     let rivals = if definition.worst == Effect::None { Vec::new() } else { ruled_out.iter().filter(rival).cloned().collect() };
     Cause::new(finding, rivals)
-}
-
-fn headline(instances: &[InstanceVerdict], causes: &[Cause], status: Status) -> String {
-    let count = |state: InstanceState| instances.iter().filter(|instance| instance.state == state).count();
-    let (dark, degraded, off) = (count(InstanceState::Dark), count(InstanceState::Degraded), count(InstanceState::Off));
-    let running = instances.len() - off;
-    let first = causes.first().map(|cause| cause.summary.as_str());
-    match (status, first) {
-        (Status::Fault | Status::Ambiguous, Some(first)) if dark > 0 => format!("{dark} of {running} instances dark: {first}"),
-        (Status::Fault | Status::Ambiguous, Some(first)) if degraded > 0 => {
-            format!("{degraded} of {running} instances lose frames: {first}")
-        }
-        (Status::Fault, Some(first)) => format!("no instance is cut off, but {first}"),
-        (Status::Healthy, _) if running == 0 => "nothing wrong was found, and no instance was found running here".to_owned(),
-        (Status::Healthy, _) => {
-            format!("{} of {running} instances have a whole path as far as this host can see", count(InstanceState::Fine))
-        }
-        _ => "no answer: too little could be seen".to_owned(),
-    }
-}
-
-fn assumptions(scene: &Scene<'_>) -> Vec<String> {
-    let mut assumed = Vec::new();
-    for segment in &scene.segments {
-        let name = &segment.bridge.name;
-        if segment.is_internal() {
-            assumed
-                .push(format!("{name} has no way out of this host, and nothing says that it should: its instances reach each other only"));
-        } else if let Some(wanted) =
-            segment.wanted.as_ref().filter(|wanted| segment.uplinks.is_empty() && wanted.certainty < Certainty::Proven)
-        {
-            assumed.push(wanted.because.clone());
-        }
-        let waits = |port: &Port| matches!(port.state, StpState::Listening | StpState::Learning);
-        if segment.uplink_ports().any(|(_, port)| waits(port)) {
-            assumed.push(format!("spanning tree on {name} is still opening an uplink: look again in half a minute"));
-        }
-    }
-    let foreign = |tap: &Link| tap.master.is_some() && scene.wiring.bridge_of(tap).is_none();
-    if scene.running().flat_map(Subject::live_taps).any(foreign) {
-        assumed.push("some taps are on a switch that is not looked into (Open vSwitch, VRF): it is taken to be in order".to_owned());
-    }
-    let unlisted: Vec<_> = scene.running().filter(|subject| subject.instance.is_none()).map(|subject| subject.name.as_str()).collect();
-    if !unlisted.is_empty() {
-        assumed.push(format!("{}: no inventory names the instance; the port stands for one", listed(&unlisted)));
-    }
-    if scene.seen.window_ms.is_none() {
-        assumed.push("there was one look only, so that nothing is known of rates".to_owned());
-    }
-    if scene.running().next().is_some() {
-        assumed.push("nothing beyond this host's NICs was probed: wire, switch and network host are taken to be in order".to_owned());
-    }
-    assumed
-}
-
-fn reboot(seen: &Observation, status: Status, top: Option<&(&'static Definition, Finding)>) -> Option<Reboot> {
-    if status == Status::Healthy {
-        return None;
-    }
-    let host = if seen.host.name.is_empty() { "host" } else { &seen.host.name };
-    let capture = if matches!(top, Some((definition, _)) if definition.explanation.reboot_helps == Some(false)) {
-        Vec::new()
-    } else {
-        vec![format!("darkport --save {}", quoted(&format!("{host}-before-reboot.json")))]
-    };
-    let (helps, because) = match top {
-        Some((definition, _)) => (definition.explanation.reboot_helps, definition.explanation.reboot),
-        None => (None, "the cause is not known; a reboot may hide it and will destroy the evidence"),
-    };
-    Some(Reboot::new(helps, because, capture))
 }
 
 #[cfg(test)]

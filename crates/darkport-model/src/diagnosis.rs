@@ -55,7 +55,7 @@ pub struct Diagnosis {
 pub enum Status {
     /// Nothing is wrong on what can be seen from this host, and all that the answer needs could be read.
     Healthy,
-    /// Something is wrong, and what it is stands in `causes`.
+    /// Something is wrong; what it is stands in `causes`, or where no known cause fits, where it is in `place`.
     Fault,
     /// Something is wrong, and the evidence fits several causes alike.
     Ambiguous,

@@ -226,7 +226,7 @@ impl HeardArp {
     }
 }
 
-/// DHCPv4 messages (RFC 2131) of one kind that crossed one device.
+/// DHCP messages (RFC 2131) of one kind that crossed one device.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]

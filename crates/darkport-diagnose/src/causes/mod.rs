@@ -5,16 +5,19 @@
 mod bond;
 mod bridge;
 mod control;
+mod guest;
 mod host;
 mod nic;
 mod port;
 mod tap;
 mod uplink;
+mod wire;
 
 use crate::check::Definition;
 
 /// All causes, in the order of the path from the instance to the wire; of equal explanations the earlier one is named first.
 pub(crate) static ALL: &[Definition] = &[
+    guest::silent::CAUSE,
     tap::missing::CAUSE,
     tap::not_in_bridge::CAUSE,
     tap::wrong_bridge::CAUSE,
@@ -39,10 +42,21 @@ pub(crate) static ALL: &[Definition] = &[
     nic::errors::CAUSE,
     nic::lro_on::CAUSE,
     nic::qdisc_drop::CAUSE,
+    wire::switch_silent::CAUSE,
+    wire::vlan_not_trunked::CAUSE,
+    wire::network_host_down::CAUSE,
     host::conntrack_full::CAUSE,
     host::neighbour_overflow::CAUSE,
     host::softnet_overflow::CAUSE,
     control::inventory_disagrees::CAUSE,
+];
+
+/// Causes that are told by silence alone: they step back where anything else explains the same instances.
+pub(crate) static BY_SILENCE: &[&str] = &[
+    guest::silent::CAUSE.explanation.code,
+    wire::switch_silent::CAUSE.explanation.code,
+    wire::vlan_not_trunked::CAUSE.explanation.code,
+    wire::network_host_down::CAUSE.explanation.code,
 ];
 
 #[cfg(test)]

@@ -1,0 +1,3 @@
+//! What goes wrong inside an instance.
+
+pub(super) mod silent;

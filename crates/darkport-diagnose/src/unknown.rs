@@ -1,0 +1,135 @@
+//! A fault without a known cause still has a place: where a question, or its answer, was last seen.
+
+use std::collections::HashSet;
+
+use darkport_model::{ArpProbe, Certainty, Effect, Finding, HopKind};
+
+use crate::reach::{Trail, tagged, trail_in};
+use crate::scene::{Scene, Segment};
+
+/// What such a finding is called among findings. It is no cause, and never listed as one.
+pub(crate) const CODE: &str = "unknown";
+
+/// Losses that probing saw and that nothing `explained` accounts for: one finding for each place, with the instances that it cuts off.
+pub(crate) fn losses(scene: &Scene<'_>, explained: &HashSet<&str>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for segment in &scene.segments {
+        let names: Vec<String> = scene.names_on(segment).into_iter().filter(|name| !explained.contains(name.as_str())).collect();
+        if names.is_empty() {
+            continue;
+        }
+        match scene.silent_gateway(segment).and_then(|probe| place(scene, probe, scene.trail_out(segment, probe))) {
+            Some(finding) => found.push(finding.affecting(names)),
+            None => found.extend(at_taps(scene, segment, &names)),
+        }
+    }
+    found
+}
+
+/// Questions for instances that die between the bridge and the tap, either way. What is delivered and not answered is the guest's.
+fn at_taps(scene: &Scene<'_>, segment: &Segment<'_>, names: &[String]) -> Vec<Finding> {
+    let members = scene.members(segment).filter(|(subject, _)| names.contains(&subject.name));
+    let lost = members.filter_map(|(subject, nic)| {
+        let probe = scene.asked_for(&subject.name).find(|probe| probe.bridge == segment.bridge.index)?;
+        if !scene.asked_for(&subject.name).all(ArpProbe::is_silent) {
+            return None;
+        }
+        match trail_in(segment, nic.live_tap()?, probe) {
+            Trail::Left(..) => None,
+            trail => place(scene, probe, trail).map(|finding| finding.affecting(vec![subject.name.clone()])),
+        }
+    });
+    lost.collect()
+}
+
+fn place(scene: &Scene<'_>, probe: &ArpProbe, trail: Trail<'_>) -> Option<Finding> {
+    let asked = format!("asked for {} {} times", probe.target, probe.sent);
+    let (hop, at, summary, seen) = match trail {
+        // What this host's own device lets not out says nothing of what its ports forward.
+        Trail::Untraced | Trail::AnswerUnread => return None,
+        Trail::Left(nic, vid) => (
+            HopKind::Wire,
+            "wire".to_owned(),
+            format!("frames leave by {}{} and no answer comes back", nic.name, tagged(vid)),
+            format!("{asked}: every question left by {}{}, no answer came in", nic.name, tagged(vid)),
+        ),
+        Trail::Lost { after, before } => (
+            scene.hop_of(before),
+            before.name.clone(),
+            format!("frames die between {} and {}", after.name, before.name),
+            format!("{asked}: seen at {}, never at {}", after.name, before.name),
+        ),
+        Trail::AnswerLost { after, before } => (
+            scene.hop_of(after),
+            after.name.clone(),
+            format!("answers arrive on {} and never reach {}", after.name, before.name),
+            format!("{asked}: its answers were seen at {}, never at {}", after.name, before.name),
+        ),
+    };
+    Some(Finding::new(CODE, hop, at, Certainty::Likely, Effect::Dark, summary).seen(seen, "ARP, traced"))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{asked, crossed, diagnosed, healthy, nova_network, silent_gateway, silent_instance};
+    use darkport_model::{ExitCode, HopKind, InstanceState, Part, Status, Whom};
+
+    #[test]
+    fn the_place_is_named_where_no_cause_is_known() {
+        let diagnosis = diagnosed(nova_network(3), |seen| silent_gateway(seen, &["br1102", "eth1.1102"]));
+        let place = diagnosis.place.clone().unwrap();
+        assert_eq!((diagnosis.status, place.hop, place.at.as_str()), (Status::Fault, HopKind::Nic, "eth1"));
+        assert!(diagnosis.causes.is_empty());
+        assert!(diagnosis.instances.iter().all(|instance| instance.state == InstanceState::Dark));
+        assert_eq!(ExitCode::of(&diagnosis), ExitCode::Critical);
+        assert!(diagnosis.headline.starts_with("3 of 3 instances dark: frames die between eth1.1102 and eth1"), "{}", diagnosis.headline);
+    }
+
+    #[test]
+    fn an_answer_that_gets_stuck_on_its_way_back_tells_the_device_too() {
+        let diagnosis = diagnosed(nova_network(3), |seen| {
+            silent_gateway(seen, &["br1102", "eth1.1102", "eth1"]);
+            crossed(seen, 0, &["eth1", "eth1.1102"], Part::Answer);
+        });
+        let place = diagnosis.place.unwrap();
+        assert_eq!((place.hop, place.at.as_str()), (HopKind::UplinkPort, "eth1.1102"));
+        assert!(place.because.contains("never at br1102"), "{}", place.because);
+    }
+
+    #[test]
+    fn one_instance_whose_answers_never_reach_the_bridge() {
+        let diagnosis = diagnosed(nova_network(3), |seen| {
+            asked(seen, "10.68.16.1", Whom::Gateway, &[[2, 0, 0, 0, 0, 9]]);
+            silent_instance(seen, 1, "10.68.16.11");
+            crossed(seen, 1, &["vnet1"], Part::Answer);
+        });
+        let dark: Vec<_> =
+            diagnosis.instances.iter().filter(|instance| instance.state == InstanceState::Dark).map(|one| one.name.as_str()).collect();
+        assert_eq!(dark, ["instance-00000002"]);
+        assert_eq!(diagnosis.place.unwrap().hop, HopKind::TapPort);
+    }
+
+    #[test]
+    fn a_gateway_that_others_hear_from_is_not_silent() {
+        healthy(&diagnosed(nova_network(3), |seen| {
+            silent_gateway(seen, &["br1102", "eth1.1102", "eth1"]);
+            let port = seen.link_mut("vnet1").index;
+            let mut reply = darkport_model::HeardArp::request(
+                port,
+                darkport_model::MacAddr([2, 0, 0, 0, 0, 9]),
+                [10, 68, 16, 1].into(),
+                [10, 68, 16, 11].into(),
+            );
+            (reply.reply, reply.outgoing) = (true, true);
+            seen.probes.heard.arp.push(reply);
+        }));
+    }
+
+    #[test]
+    fn silence_that_was_not_listened_to_well_says_nothing() {
+        healthy(&diagnosed(nova_network(3), |seen| {
+            silent_gateway(seen, &["br1102", "eth1.1102", "eth1"]);
+            seen.probes.arp[0].unheard = true;
+        }));
+    }
+}
