@@ -2,13 +2,16 @@
 
 use std::collections::HashSet;
 
-use darkport_model::{ArpProbe, Certainty, Effect, Finding, HopKind};
+use darkport_model::{ArpProbe, Certainty, Effect, Finding, HeardArp, HopKind, IfIndex};
 
 use crate::reach::{Trail, tagged, trail_in};
 use crate::scene::{Scene, Segment};
 
 /// What such a finding is called among findings. It is no cause, and never listed as one.
 pub(crate) const CODE: &str = "unknown";
+
+/// As many frames as can hardly all be lost by chance where one in twenty is.
+const ENOUGH: u32 = 3;
 
 /// Losses that probing saw and that nothing `explained` accounts for: one finding for each place, with the instances that it cuts off.
 pub(crate) fn losses(scene: &Scene<'_>, explained: &HashSet<&str>) -> Vec<Finding> {
@@ -18,12 +21,55 @@ pub(crate) fn losses(scene: &Scene<'_>, explained: &HashSet<&str>) -> Vec<Findin
         if names.is_empty() {
             continue;
         }
-        match scene.silent_gateway(segment).and_then(|probe| place(scene, probe, scene.trail_out(segment, probe))) {
-            Some(finding) => found.push(finding.affecting(names)),
-            None => found.extend(at_taps(scene, segment, &names)),
+        let beyond = scene.silent_gateway(segment).and_then(|probe| place(scene, probe, scene.trail_out(segment, probe)));
+        if let Some(finding) = beyond {
+            found.push(finding.affecting(names));
+            continue;
         }
+        let asked = at_taps(scene, segment, &names);
+        let told: HashSet<_> = asked.iter().flat_map(|finding| finding.affects.clone()).collect();
+        let rest: Vec<String> = names.into_iter().filter(|name| !told.contains(name)).collect();
+        found.extend(asked);
+        found.extend(forwarded(scene, segment, &rest));
     }
     found
+}
+
+/// What instances ask of the gateway by themselves, and what it answers them, where it comes into the bridge and never out of it: the
+/// host's own questions go another way and may well be answered.
+fn forwarded(scene: &Scene<'_>, segment: &Segment<'_>, names: &[String]) -> Vec<Finding> {
+    let heard = &scene.seen.probes.heard;
+    let (Some(gateway), true) = (scene.gateway(segment), heard.dropped == 0 && !heard.cut) else { return Vec::new() };
+    let ports: Vec<_> = segment.uplinks.iter().map(|chain| chain.port).collect();
+    let members = scene.members(segment).filter(|(subject, _)| names.contains(&subject.name));
+    let lost = members.filter_map(|(subject, nic)| {
+        let (tap, mac, port) = (nic.live_tap()?, nic.mac?, *ports.first()?);
+        let at_ports = |link: IfIndex| ports.iter().any(|port| port.index == link);
+        let asks = |one: &&HeardArp| !one.reply && one.sender_mac == mac && one.target == gateway.target;
+        let address = heard.arp.iter().find(asks)?.sender;
+        let answers = |one: &&HeardArp| one.reply && one.sender == gateway.target && one.target == address;
+        let count = |fits: &dyn Fn(&&HeardArp) -> bool, outgoing: bool, at: &dyn Fn(IfIndex) -> bool| -> u32 {
+            let here = heard.arp.iter().filter(|one| fits(one) && one.outgoing == outgoing && at(one.link));
+            here.fold(0, |sum, one| sum.saturating_add(one.frames))
+        };
+        let at_tap = |link: IfIndex| link == tap.index;
+        let (asked, passed) = (count(&asks, false, &at_tap), count(&asks, true, &at_ports));
+        let (came, delivered) = (count(&answers, false, &at_ports), count(&answers, true, &at_tap));
+        let (summary, seen) = if asked >= ENOUGH && passed == 0 {
+            let summary = format!("frames of instances come in by {} and never leave by {}", tap.name, port.name);
+            let seen = format!("{} asked for {} {asked} times: seen at {}, never at {}", subject.name, gateway.target, tap.name, port.name);
+            (summary, seen)
+        } else if came >= ENOUGH && delivered == 0 {
+            let summary = format!("answers to instances come in by {} and never leave by {}", port.name, tap.name);
+            let seen = format!("{} answered {} {came} times: seen at {}, never at {}", gateway.target, subject.name, port.name, tap.name);
+            (summary, seen)
+        } else {
+            return None;
+        };
+        let finding = Finding::new(CODE, HopKind::TapPort, &tap.name, Certainty::Likely, Effect::Dark, summary);
+        Some(finding.affecting(vec![subject.name.clone()]).seen(seen, "ARP, overheard"))
+    });
+    lost.collect()
 }
 
 /// Questions for instances that die between the bridge and the tap, either way. What is delivered and not answered is the guest's.
@@ -71,7 +117,7 @@ fn place(scene: &Scene<'_>, probe: &ArpProbe, trail: Trail<'_>) -> Option<Findin
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{asked, crossed, diagnosed, healthy, nova_network, silent_gateway, silent_instance};
+    use crate::testing::{asked, crossed, diagnosed, healthy, nova_network, overheard_request, silent_gateway, silent_instance};
     use darkport_model::{ExitCode, HopKind, InstanceState, Part, Status, Whom};
 
     #[test]
@@ -122,6 +168,23 @@ mod tests {
             );
             (reply.reply, reply.outgoing) = (true, true);
             seen.probes.heard.arp.push(reply);
+        }));
+    }
+
+    #[test]
+    fn what_an_instance_asks_and_the_bridge_keeps() {
+        let fault = |seen: &mut crate::testing::Seen| {
+            asked(seen, "10.68.16.1", Whom::Gateway, &[[2, 0, 0, 0, 0, 9]]);
+            overheard_request(seen, "vnet1", [0xfa, 0x16, 0x3e, 0, 0, 2], "10.68.16.11", "10.68.16.1");
+            seen.probes.heard.arp[0].frames = 5;
+        };
+        let diagnosis = diagnosed(nova_network(3), fault);
+        assert_eq!(diagnosis.place.unwrap().because, "instance-00000002 asked for 10.68.16.1 5 times: seen at vnet1, never at eth1.1102");
+        healthy(&diagnosed(nova_network(3), |seen| {
+            fault(seen);
+            let mut left = seen.probes.heard.arp[0].clone();
+            (left.link, left.outgoing) = (seen.link_mut("eth1.1102").index, true);
+            seen.probes.heard.arp.push(left);
         }));
     }
 

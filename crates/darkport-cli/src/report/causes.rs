@@ -42,7 +42,8 @@ pub(super) fn rivals(diagnosis: &Diagnosis, style: &Style) -> Vec<Section> {
             sections.push(Section::whole("SEEN", evidence(&cause.evidence, style, usize::MAX)));
         }
     } else {
-        sections.extend(brief(&diagnosis.causes, style, "EITHER"));
+        // One that is merely possible has another beside it: none that is known.
+        sections.extend(brief(&diagnosis.causes, style, if diagnosis.causes.len() == 1 { "PERHAPS" } else { "EITHER" }));
     }
     sections
 }
@@ -154,7 +155,7 @@ fn command(text: &str) -> String {
 /// What a cause is, how it shows and what mends it, on a line each; then how many more causes there are.
 fn brief(causes: &[Cause], style: &Style, label: &'static str) -> Vec<Section> {
     const FEW: usize = 2;
-    let rivals = label == "EITHER";
+    let rivals = label != "ALSO";
     let mut sections: Vec<Section> = Vec::new();
     for (number, cause) in causes.iter().take(FEW).enumerate() {
         let mut lines = title(cause, style);

@@ -39,6 +39,10 @@ pub(super) fn header(diagnosis: &Diagnosis, style: &Style) -> Section {
 fn reason(diagnosis: &Diagnosis) -> String {
     match (diagnosis.status, diagnosis.causes.as_slice()) {
         (Status::Fault, [first, ..]) => format!(": {} at {}", show(&first.code, NAME), show(&first.at, NAME)),
+        (Status::Fault, []) => {
+            diagnosis.place.as_ref().map(|place| format!(": cause unknown, at {}", show(&place.at, NAME))).unwrap_or_default()
+        }
+        (Status::Ambiguous, [only]) => format!(": perhaps {}", show(&only.code, NAME)),
         (Status::Ambiguous, [first, second, ..]) => format!(": {} or {}", show(&first.code, NAME), show(&second.code, NAME)),
         (Status::Undetermined, _) if !diagnosis.headline.is_empty() => format!(", {}", show(&diagnosis.headline, SENTENCE)),
         _ => String::new(),
@@ -91,7 +95,7 @@ pub(super) fn answer(diagnosis: &Diagnosis, style: &Style) -> Vec<Section> {
         "DEGRADED"
     };
     sections.push(Section::whole(label, instances(diagnosis, style)));
-    if diagnosis.causes.is_empty() || style.verbose {
+    if diagnosis.causes.is_empty() || diagnosis.status == Status::Ambiguous || style.verbose {
         if let Some(place) = &diagnosis.place {
             let words = format!("frames die at {} ({}): {}", show(&place.at, NAME), hop(place.hop), show(&place.because, SENTENCE));
             sections.push(Section::whole("PLACE", text(&words, style, 3, Paint::Plain)));
@@ -283,7 +287,8 @@ fn hidden(diagnosis: &Diagnosis, style: &Style) -> bool {
 
 /// What to do about an answer that is none.
 fn next(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
-    if !matches!(diagnosis.status, Status::Undetermined | Status::Ambiguous) {
+    let unexplained = diagnosis.status == Status::Fault && diagnosis.causes.is_empty();
+    if !unexplained && !matches!(diagnosis.status, Status::Undetermined | Status::Ambiguous) {
         return Vec::new();
     }
     let reason = |reason| diagnosis.gaps.iter().any(|gap| gap.reason == reason);
@@ -302,6 +307,9 @@ fn next(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
     }
     if diagnosis.instances.is_empty() {
         steps.push("say what ought to run here: nova list --all-tenants --host HOST | darkport --instances -");
+    }
+    if unexplained {
+        steps.push("look at what can drop there: nft list ruleset, ebtables -L --Lc, tc filter show dev DEVICE ingress");
     }
     if steps.is_empty() {
         steps.push("run it again with a longer --window, and darkport --save FILE for somebody else to look at");

@@ -201,10 +201,21 @@ fn all() -> Vec<(&'static str, Diagnosis)> {
     warning.causes = vec![mtu(names(6))];
     let mut unexplained = dark();
     unexplained.causes.clear();
+    unexplained.headline = "6 of 6 instances dark: frames die between eth1.1102 and eth1; no known cause is proven".into();
+    unexplained.place = Some(Place::new(HopKind::Nic, "eth1", "asked for 10.68.16.1 6 times: seen at eth1.1102, never at eth1"));
+    unexplained.reboot = Some(Reboot::new(
+        None,
+        "the cause is not known; a reboot may hide it and will destroy the evidence",
+        vec!["darkport --save virt1012-before-reboot.json".into()],
+    ));
+    let mut perhaps = unexplained.clone();
+    perhaps.status = Status::Ambiguous;
+    perhaps.causes = vec![uplink(names(6))];
     vec![
         ("dark", dark()),
         ("degraded", warning),
         ("unexplained", unexplained),
+        ("perhaps", perhaps),
         ("healthy", healthy()),
         ("two-causes", two_causes()),
         ("undetermined", undetermined()),
