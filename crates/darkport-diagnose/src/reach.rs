@@ -43,6 +43,13 @@ impl<'a> Scene<'a> {
         self.seen.probes.arp.iter().filter(|probe| probe.sent > 0).filter(about)
     }
 
+    /// Whether an instance answered to any of its addresses; none where it was not asked, or not listened to well.
+    pub(crate) fn answers(&self, name: &str) -> Option<bool> {
+        let mut asked = self.asked_for(name).filter(|probe| probe.answered > 0 || probe.is_silent()).peekable();
+        asked.peek()?;
+        Some(asked.any(|probe| probe.answered > 0))
+    }
+
     /// Whether an answer by the address that a probe asked for was seen on its way to somebody on the segment.
     fn overheard(&self, segment: &Segment<'a>, probe: &ArpProbe) -> bool {
         let here =

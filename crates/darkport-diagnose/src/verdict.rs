@@ -157,6 +157,7 @@ fn judge(scene: &Scene<'_>, findings: &[Finding], blind: bool) -> Vec<InstanceVe
         // What a guest sends arrives at its tap: the tap's rx.
         verdict.sent = total(|count| count.rx_packets);
         verdict.received = total(|count| count.tx_packets);
+        verdict.answered = scene.answers(&subject.name);
         verdict.paths = paths;
         verdict
     };

@@ -84,6 +84,8 @@ pub struct InstanceVerdict {
     pub sent: Option<u64>,
     /// Packets that were handed to the guest during the window, where counted.
     pub received: Option<u64>,
+    /// Whether it answered when it was asked for; none where it was not.
+    pub answered: Option<bool>,
     /// The way of its frames, one for each of its interfaces.
     pub paths: Vec<Path>,
 }

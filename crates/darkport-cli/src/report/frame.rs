@@ -146,6 +146,11 @@ fn instance_line(instance: &darkport::model::InstanceVerdict) -> Line {
     if instance.sent.is_some() || instance.received.is_some() {
         rest = format!("  sent {}, received {} packets", number(instance.sent), number(instance.received));
     }
+    match instance.answered {
+        Some(true) => rest.push_str("  answers"),
+        Some(false) => rest.push_str("  does not answer"),
+        None => {}
+    }
     if let Some(because) = &instance.because {
         rest = format!("{rest}  {}", show(because, NAME));
     }
