@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
-use darkport::Observer;
 use darkport::model::{Diagnosis, ExitCode, Gap, GapReason, Observation, Source, Status};
+use darkport::{Observer, Reader};
 
 use crate::args::{Command, Darkport, Diagnose, Look};
 use crate::output::{self, Progress};
@@ -149,6 +149,9 @@ fn look(args: &Diagnose) -> Result<Observation, ExitCode> {
         } else {
             observer = observer.claims_file(path);
         }
+    }
+    if args.no_probes {
+        observer = observer.readers(&[Reader::Bridge, Reader::Host, Reader::Inventory]);
     }
     if let Some(host) = &args.asked_host {
         observer = observer.asked_host(host);

@@ -52,6 +52,10 @@ pub(crate) struct Diagnose {
     #[arg(long, value_name = "FILE", value_parser = to_save())]
     pub(crate) save: Option<PathBuf>,
 
+    /// Send nothing. Otherwise instances and gateway are asked for by ARP from the bridges they are on, which changes nothing anywhere.
+    #[arg(long, conflicts_with = "from")]
+    pub(crate) no_probes: bool,
+
     /// Print the diagnosis as JSON, on one line.
     #[arg(long)]
     pub(crate) json: bool,

@@ -95,6 +95,7 @@ fn nic(interface: Node, fact: &dyn Fn(String) -> Fact<String>) -> (Nic, Option<S
     nic.mtu = parsed(given("mtu", "size")).and_then(convert);
     nic.link_down = parsed(given("link", "state")).map(|state| Fact::new(state.value == "down", state.source, state.place));
     nic.filter = parsed(given("filterref", "filter"));
+    nic.gateways = gateways(interface).into_iter().map(fact).filter_map(convert::<IpAddr>).collect();
     nic.addresses = addresses(interface).into_iter().map(fact).filter_map(convert::<IpAddr>).collect();
     let network = if nic.bridge.is_none() { given("source", "network") } else { None };
     (nic, network)
@@ -106,6 +107,13 @@ fn vlan(node: Node) -> Option<String> {
     let mut tags = children(vlan, "tag");
     let tag = tags.next().filter(|_| tags.next().is_none())?;
     tag.attribute("id").map(bounds::text)
+}
+
+/// The server that a filter lets the guest hear DHCP from (`<parameter name='DHCPSERVER'>`, which nova sets).
+fn gateways(interface: Node) -> Vec<String> {
+    let parameters = child(interface, "filterref").into_iter().flat_map(|filter| children(filter, "parameter"));
+    let servers = parameters.filter(|node| node.attribute("name") == Some("DHCPSERVER")).filter_map(|node| node.attribute("value"));
+    servers.map(bounds::text).take(MAX_NICS).collect()
 }
 
 /// Addresses that a filter lets through (`<parameter name='IP'>`, which nova sets) or that the interface is given (`<ip>`).

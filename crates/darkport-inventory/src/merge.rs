@@ -112,9 +112,15 @@ fn join_nic(known: &mut Nic, part: Nic) {
     better(&mut known.mtu, part.mtu);
     better(&mut known.link_down, part.link_down);
     better(&mut known.filter, part.filter);
-    for address in part.addresses {
-        if !known.addresses.iter().any(|other| other.value == address.value) {
-            known.addresses.push(address);
+    unite(&mut known.addresses, part.addresses);
+    unite(&mut known.gateways, part.gateways);
+}
+
+/// Adds what is not there yet.
+fn unite<T: PartialEq>(known: &mut Vec<Fact<T>>, part: Vec<Fact<T>>) {
+    for fact in part {
+        if !known.iter().any(|other| other.value == fact.value) {
+            known.push(fact);
         }
     }
 }

@@ -132,6 +132,9 @@ pub struct Nic {
     pub mtu: Option<Fact<u32>>,
     /// IP addresses that it ought to have.
     pub addresses: Vec<Fact<IpAddr>>,
+    /// The server that gives it its address, as its network filter has it (`DHCPSERVER`, which nova sets): with nova-network the gateway
+    /// (nova, `nova/virt/libvirt/vif.py`).
+    pub gateways: Vec<Fact<IpAddr>>,
     /// Whether libvirt was told to keep its link down (`<link state='down'/>`).
     pub link_down: Option<Fact<bool>>,
     /// The network filter on it.

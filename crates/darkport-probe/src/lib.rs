@@ -1,6 +1,6 @@
 //! Probes: frames as an instance sends them, and what comes back.
 //!
-//! [`Sweep`] asks who has which address. Beneath it the parts stand alone: [`wire`] turns bytes into values and back, [`Machine`] is the
+//! [`Examiner`] asks what a diagnosis needs to know and changes nothing; [`Sweep`] asks who has which address. Beneath it the parts stand alone: [`wire`] turns bytes into values and back, [`Machine`] is the
 //! sweep without a socket and without a clock, and [`PacketSocket`] moves many frames with one system call.
 //!
 //! Nothing here is asynchronous, prints, panics on any frame, makes an interface promiscuous, or fills a table of the kernel's. What
@@ -9,11 +9,14 @@
 #![allow(clippy::disallowed_methods, reason = "this crate observes")]
 
 mod error;
+mod examine;
 mod socket;
 mod sweep;
+mod watch;
 pub mod wire;
 
 pub use error::ProbeError;
+pub use examine::Examiner;
 pub use socket::{Batch, Filter, PacketSocket, PacketType, Received, SocketOptions};
 pub use sweep::{
     Ask, Counts, Holder, HolderSeen, HostState, Machine, Next, Outcome, Plan, Settings, State, Sweep, SweepFinding, SweepProgress,

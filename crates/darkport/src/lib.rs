@@ -31,7 +31,7 @@ mod source;
 pub use darkport_bridge::{BridgeError, Namespace, in_namespace};
 pub use darkport_diagnose::{Explanation, catalogue, diagnose, explain};
 pub use darkport_model as model;
-#[cfg(feature = "probe")]
+#[cfg(feature = "observe")]
 pub use darkport_probe as probe;
 #[cfg(feature = "observe")]
 pub use observer::{ObserveError, Observer};

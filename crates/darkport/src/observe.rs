@@ -10,6 +10,7 @@ use darkport_bridge::{Inspector, Namespace, in_namespace};
 use darkport_host::HostReader;
 use darkport_inventory::InventoryReader;
 use darkport_model::{Gap, GapReason, Observation, Source, Timestamp};
+use darkport_probe::Examiner;
 
 use crate::observer::{Claims, ObserveError, Plan};
 use crate::source::Reader;
@@ -46,7 +47,8 @@ pub(crate) fn run(plan: &Plan, progress: &mut dyn FnMut(&str)) -> Result<Observa
 
 fn steps(plan: &Plan) -> Vec<Step> {
     let mut steps: Vec<Step> = Reader::ALL.into_iter().filter(|reader| plan.readers.contains(reader)).map(Step::First).collect();
-    let twice: Vec<Step> = Reader::ALL.into_iter().filter(|reader| plan.readers.contains(reader)).map(Step::Again).collect();
+    let twice = Reader::ALL.into_iter().filter(|reader| *reader != Reader::Probes && plan.readers.contains(reader));
+    let twice: Vec<Step> = twice.map(Step::Again).collect();
     if !plan.window.is_zero() && !twice.is_empty() {
         steps.push(Step::Wait);
         steps.extend(twice);
@@ -97,6 +99,7 @@ fn collect(
 
 fn describe(step: Step, plan: &Plan) -> String {
     match step {
+        Step::First(Reader::Probes) => "asking instances and gateway".to_owned(),
         Step::First(reader) => format!("reading {reader}"),
         Step::Wait => format!("watching counters for {:.1} s", plan.window.as_secs_f64()),
         Step::Again(reader) => format!("reading {reader} again"),
@@ -161,6 +164,7 @@ impl Reading {
                     cost = begun.elapsed();
                 }
                 Step::First(Reader::Inventory) => self.inventory_reader().observe(&mut seen),
+                Step::First(Reader::Probes) => self.probe(first_look, &mut seen),
                 Step::Wait => self.wait(first_look, cost),
                 Step::Again(reader) => {
                     // The window is the time between the two looks at the first thing read, not what was asked for.
@@ -178,6 +182,19 @@ impl Reading {
             if self.sender.send(Message::Ended(Box::new(seen.clone()))).is_err() {
                 return;
             }
+        }
+    }
+
+    /// Asks and listens while the window passes.
+    fn probe(&self, first_look: Option<Instant>, seen: &mut Observation) {
+        let left = self.end.saturating_duration_since(Instant::now());
+        if self.plan.window.is_zero() {
+            Reader::Probes.missing(seen, GapReason::NotAsked, "silence takes a window to be told from loss");
+        } else if left < self.plan.window {
+            Reader::Probes.missing(seen, GapReason::Deadline, "the deadline leaves no time for it");
+        } else {
+            let passed = first_look.map(|first| first.elapsed()).unwrap_or_default();
+            Examiner::new(self.plan.window.saturating_sub(passed)).observe(seen);
         }
     }
 

@@ -14,11 +14,13 @@ pub enum Reader {
     Host,
     /// What ought to be here: libvirt's XML, qemu processes, the control plane's lists, the host's network configuration.
     Inventory,
+    /// Who answers: ARP from this host to its instances and the gateway, and what is overheard. The one reader that sends anything.
+    Probes,
 }
 
 impl Reader {
     /// All of them, in the order in which they read.
-    pub const ALL: [Self; 3] = [Self::Bridge, Self::Host, Self::Inventory];
+    pub const ALL: [Self; 4] = [Self::Bridge, Self::Host, Self::Inventory, Self::Probes];
 
     /// What it fills in, each of which is missing when it does not read.
     fn sources(self) -> &'static [Source] {
@@ -38,6 +40,7 @@ impl Reader {
                 Source::Processes,
             ],
             Self::Inventory => &[Source::Instances, Source::Claims, Source::Intents],
+            Self::Probes => &[Source::Probes],
         }
     }
 
@@ -53,6 +56,7 @@ impl fmt::Display for Reader {
             Self::Bridge => "interfaces and bridges",
             Self::Host => "host settings and processes",
             Self::Inventory => "instances and configuration",
+            Self::Probes => "who answers",
         })
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Identity {
     pub(super) mac: [u8; 6],
     /// Its address.
     pub(super) ip: Ipv4Addr,
+    /// The gateway that its network has.
+    pub(super) gateway: Ipv4Addr,
     /// Its port on the host.
     pub(super) port: String,
     /// Its port is a real tap with a reader process; otherwise a veth.
@@ -66,6 +68,7 @@ impl Identity {
             index,
             mac: [0xfa, 0x16, 0x3e, host, high, low],
             ip: Ipv4Addr::from(u32::from(base) + u32::from(index)),
+            gateway: subnet(layout).gateway,
             port: format!("vnet{index}"),
             tap: index % 2 == 0,
         }
@@ -114,11 +117,12 @@ impl Identity {
         format!(
             "    <interface type='bridge'>\n      <mac address='{mac}'/>\n      <source bridge='{bridge}'/>{target}\n      \
              <model type='virtio'/>\n      <filterref filter='nova-instance-{}-{}'>\n        <parameter name='IP' value='{}'/>\n        \
-             <parameter name='DHCPSERVER' value='10.68.16.1'/>\n      </filterref>{alias}\n      \
+             <parameter name='DHCPSERVER' value='{}'/>\n      </filterref>{alias}\n      \
              <address type='pci' domain='0x0000' bus='0x00' slot='0x03' function='0x0'/>\n    </interface>\n",
             self.name,
             mac.replace(':', ""),
             self.ip,
+            self.gateway,
         )
     }
 

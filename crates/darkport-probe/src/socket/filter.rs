@@ -17,6 +17,10 @@ pub enum Filter {
     },
     /// What others ask: ARP requests, and ICMP echo requests.
     Questions,
+    /// All of ARP, in a VLAN too.
+    Arp,
+    /// None: for a socket that only sends.
+    Nothing,
 }
 
 /// One instruction: operation, jumps, constant (linux, `include/uapi/linux/filter.h`, `struct sock_filter`).
@@ -48,6 +52,15 @@ impl Filter {
         }
         let (arp_operation, echo_type) = match self {
             Self::Everything => {
+                program.extend(ends());
+                return finish(program);
+            }
+            Self::Nothing => return vec![(RETURN, 0, 0, 0)],
+            Self::Arp => {
+                let tagged =
+                    [(EQUAL, 2, 0, 0x8100), (EQUAL, 1, 0, 0x88a8), (RETURN, 0, 0, 0), (LOAD_HALF, 0, 0, 16), (EQUAL, 0, NO, 0x0806)];
+                program.extend([(LOAD_HALF, 0, 0, 12), (EQUAL, 5, 0, 0x0806)]);
+                program.extend(tagged);
                 program.extend(ends());
                 return finish(program);
             }
@@ -198,6 +211,25 @@ mod tests {
         let program = Filter::Questions.program(false);
         assert!(passes(&program, &arp(false, BROADCAST), 1) && passes(&program, &echo(false, 9, YOU), 3));
         assert!(!passes(&program, &arp(true, ME), 0) && !passes(&program, &echo(true, 9, ME), 0));
+    }
+
+    #[test]
+    fn arp_passes_in_a_vlan_and_without() {
+        let program = Filter::Arp.program(true);
+        let tagged = |protocol: u16| {
+            let mut frame = arp(false, BROADCAST);
+            frame.splice(12..12, [protocol.to_be_bytes(), 1102u16.to_be_bytes()].concat());
+            frame
+        };
+        for frame in [arp(true, ME), arp(false, BROADCAST), tagged(0x8100), tagged(0x88a8)] {
+            assert!(passes(&program, &frame, OUTGOING));
+        }
+        let mut echo_in_vlan = echo(false, 9, YOU);
+        echo_in_vlan.splice(12..12, [0x81, 0, 4, 78]);
+        for frame in [echo(false, 9, YOU), echo_in_vlan, vec![0xff; 13], tagged(0x8101)] {
+            assert!(!passes(&program, &frame, 0));
+        }
+        assert!(!passes(&Filter::Nothing.program(true), &arp(true, ME), 0));
     }
 
     #[test]

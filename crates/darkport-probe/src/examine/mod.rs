@@ -1,0 +1,238 @@
+//! The probes that every diagnosis makes, which change nothing: ARP from each bridge to its instances and to the gateway, while a watch over
+//! all devices tells where questions and answers went, and what instances and others say by themselves.
+
+mod questions;
+
+use std::collections::HashSet;
+use std::io;
+use std::time::Duration;
+
+use darkport_model::{ArpAnswer, ArpProbe, Gap, GapReason, IfIndex, Link, LinkKind, Observation, Source, Whom};
+
+use self::questions::{Errand, Question, errands, overheard};
+use crate::socket::{Batch, Filter, PacketSocket, PacketType, SocketOptions};
+use crate::sweep::{Ask, Machine, Next, Outcome, Plan, Settings, Target};
+use crate::watch::Ledger;
+
+/// What is overheard by then may be asked about too.
+const OVERHEAR: Duration = Duration::from_millis(600);
+/// Even without a window, silence takes this long to be told from loss.
+const SHORTEST: Duration = Duration::from_millis(1700);
+/// Frames taken in one go before time is looked at again.
+const TURN: usize = 4096;
+/// Everybody is asked while that floods no more frames than this to guests; beyond, known holders are asked directly at first.
+const FLOOD: usize = 4096;
+
+/// Asks on every bridge that has running instances, and listens, for a time. Needs `CAP_NET_RAW`. It sends ARP requests from the bridges' own
+/// addresses only, and from 0.0.0.0 where the host has no address there (RFC 5227), so that no neighbour takes note of anything.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// let mut seen = darkport_model::Observation::default();
+/// darkport_bridge::Inspector::open()?.observe(&mut seen);
+/// darkport_probe::Examiner::new(Duration::from_secs(2)).observe(&mut seen);
+/// # Ok::<(), darkport_bridge::BridgeError>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "an examiner asks only when `observe` is called"]
+pub struct Examiner {
+    window: Duration,
+}
+
+/// Questions under way on one bridge.
+struct Asking<'e, 'a> {
+    errand: &'e Errand<'a>,
+    questions: Vec<Question>,
+    machine: Machine,
+    socket: PacketSocket,
+    asks: Vec<Ask>,
+    next: Duration,
+    done: bool,
+    failed: bool,
+}
+
+impl Examiner {
+    /// One that listens for `window`; a little longer where that is too short to tell silence from loss.
+    pub fn new(window: Duration) -> Self {
+        Self { window }
+    }
+
+    /// Fills `into.probes`. `into.links`, `into.addresses`, `into.routes` and `into.inventory` are to be filled before: they say whom to ask. What could not
+    /// be asked or heard is a gap.
+    pub fn observe(&self, into: &mut Observation) {
+        let (probes, gaps) = {
+            let (errands, mut gaps) = errands(into);
+            match self.run(into, &errands, &mut gaps) {
+                Ok(probes) => (probes, gaps),
+                Err(error) => {
+                    gaps.push(Gap::from_io(Source::Probes, "ARP to the instances and the gateway", &error));
+                    (darkport_model::Probes::default(), gaps)
+                }
+            }
+        };
+        into.probes = probes;
+        into.gaps.extend(gaps);
+    }
+
+    fn run(&self, seen: &Observation, errands: &[Errand<'_>], gaps: &mut Vec<Gap>) -> io::Result<darkport_model::Probes> {
+        let mut probes = darkport_model::Probes::default();
+        if errands.is_empty() {
+            return Ok(probes);
+        }
+        // 0 is every interface (packet(7)).
+        let mut options = SocketOptions::new(0);
+        options.outgoing = true;
+        let mut watch = PacketSocket::open(options, &Filter::Arp)?;
+        let end = self.window.max(SHORTEST);
+        let mut ledger = Ledger::default();
+        ledger.interest.askers.extend(errands.iter().map(|errand| errand.mac));
+        ledger.interest.taps.extend(errands.iter().flat_map(Errand::taps));
+        let mut askings = Vec::new();
+        for errand in errands {
+            begin(errand, errand.questions.clone(), end, &mut ledger, &mut askings, gaps);
+        }
+        let mut listened = false;
+        loop {
+            let now = watch.now();
+            if !listened && now >= OVERHEAR.min(self.window) {
+                listened = true;
+                let heard = ledger.arp();
+                for errand in errands {
+                    let answers =
+                        askings.iter().filter(|asking| asking.errand.bridge.index == errand.bridge.index).any(Asking::gateway_answers);
+                    let more = overheard(errand, &heard, &ways_out(seen, errand), answers);
+                    begin(errand, more, end, &mut ledger, &mut askings, gaps);
+                }
+            }
+            hear(&mut watch, now, &mut ledger, &mut askings)?;
+            let mut next = if listened { end } else { OVERHEAR.min(self.window) };
+            for asking in &mut askings {
+                asking.ask(now, gaps);
+                if !asking.done {
+                    next = next.min(asking.next);
+                }
+            }
+            if now >= end || (listened && now >= self.window && askings.iter().all(|asking| asking.done)) {
+                break;
+            }
+            watch.wait(next.max(now).saturating_sub(watch.now()))?;
+        }
+        let took = watch.now();
+        let dropped = watch.dropped()?;
+        if dropped > 0 {
+            let why = format!("{dropped} frames found no room in the receive buffer, so that silence says nothing");
+            gaps.push(Gap::new(Source::Probes, "ARP overheard", GapReason::Changed, why));
+        }
+        probes.arp = askings.iter().flat_map(|asking| asking.told(&ledger, dropped > 0)).collect();
+        probes.heard = ledger.heard(took, dropped);
+        tracing::debug!(asked = probes.arp.len(), heard = probes.heard.arp.len(), ?took, "probed");
+        Ok(probes)
+    }
+}
+
+/// Begins to ask, where there is anybody to ask for.
+fn begin<'e, 'a>(
+    errand: &'e Errand<'a>,
+    questions: Vec<Question>,
+    end: Duration,
+    ledger: &mut Ledger,
+    askings: &mut Vec<Asking<'e, 'a>>,
+    gaps: &mut Vec<Gap>,
+) {
+    let target = |question: &Question| {
+        let target = Target::expected(question.address);
+        question.mac.map_or(target.clone(), |mac| target.mac(mac))
+    };
+    let Ok(mut plan) = Plan::new(errand.mac, questions.iter().map(target).collect()) else { return };
+    plan.own.clone_from(&errand.own);
+    // The last moments are for answers that are under way.
+    let deadline = end.saturating_sub(Duration::from_millis(20));
+    plan.settings = Settings { deadline, direct: questions.len().saturating_mul(errand.taps().count()) > FLOOD, ..Settings::default() };
+    let asked = questions.iter().map(|question| ((errand.mac, question.address), question.tap));
+    ledger.interest.asked.extend(asked);
+    match PacketSocket::open(SocketOptions::new(errand.bridge.index.0), &Filter::Nothing) {
+        Ok(socket) => {
+            let machine = Machine::new(plan);
+            askings.push(Asking { errand, questions, machine, socket, asks: Vec::new(), next: Duration::ZERO, done: false, failed: false });
+        }
+        Err(error) => gaps.push(Gap::from_io(Source::Probes, format!("ARP on {}", errand.bridge.name), &error)),
+    }
+}
+
+/// Takes what came in, for the book and for whoever waits for it.
+fn hear(watch: &mut PacketSocket, now: Duration, ledger: &mut Ledger, askings: &mut [Asking<'_, '_>]) -> io::Result<()> {
+    let mut taken = 0;
+    loop {
+        let count = watch.receive(Duration::ZERO, |received| {
+            ledger.note(&received);
+            let came_in = received.kind != PacketType::Outgoing;
+            let waiting = askings.iter_mut().filter(|asking| came_in && asking.errand.bridge.index.0 == received.interface);
+            for asking in waiting {
+                asking.machine.poll(now, Some(received), &mut asking.asks);
+            }
+        })?;
+        taken += count;
+        if count == 0 || taken >= TURN {
+            return Ok(());
+        }
+    }
+}
+
+impl Asking<'_, '_> {
+    fn ask(&mut self, now: Duration, gaps: &mut Vec<Gap>) {
+        match self.machine.poll(now, None, &mut self.asks) {
+            Next::Wait(until) => self.next = until,
+            Next::Done => self.done = true,
+        }
+        let mut batch = Batch::default();
+        for ask in self.asks.drain(..) {
+            batch.push(|bytes| self.machine.encode(&ask, bytes));
+        }
+        if let Err(error) = self.socket.send(&batch) {
+            gaps.push(Gap::from_io(Source::Probes, format!("ARP on {}", self.errand.bridge.name), &error));
+            (self.done, self.failed) = (true, true);
+        }
+    }
+
+    fn gateway_answers(&self) -> bool {
+        let answered = |address| {
+            let at = self.machine.plan().targets.iter().position(|target| target.address == address);
+            at.and_then(|at| self.machine.states().get(at)).is_some_and(|state| !state.holders.is_empty())
+        };
+        self.questions.iter().any(|question| question.whom == Whom::Gateway && answered(question.address))
+    }
+
+    fn told<'s>(&'s self, ledger: &'s Ledger, dropped: bool) -> impl Iterator<Item = ArpProbe> + 's {
+        let mac = self.errand.mac;
+        self.machine.plan().targets.iter().zip(self.machine.states()).filter_map(move |(target, state)| {
+            let question = self.questions.iter().find(|question| question.address == target.address)?;
+            let mut probe = ArpProbe::new(self.errand.bridge.index, target.address, question.whom.clone());
+            let rtt = match state.arp {
+                Outcome::Answered(rtt) => rtt.and_then(|rtt| u64::try_from(rtt.as_micros()).ok()),
+                _ => None,
+            };
+            let answers = state.holders.iter().enumerate().map(|(at, holder)| {
+                let mut answer = ArpAnswer::new(holder.mac);
+                answer.frame_from = (holder.frame_from != holder.mac).then_some(holder.frame_from);
+                answer.came_in_by = ledger.came_in_by(mac, target.address, holder.mac);
+                (answer.count, answer.rtt_us) = (holder.answers, rtt.filter(|_| at == 0));
+                answer
+            });
+            probe.answers = answers.collect();
+            probe.sent = u32::from(state.arp_tries);
+            let most = state.holders.iter().map(|holder| holder.answers).max().unwrap_or(0);
+            probe.answered = most.min(probe.sent);
+            probe.way = ledger.way(mac, target.address);
+            probe.unheard = dropped || self.failed || (state.holders.is_empty() && state.arp != Outcome::Silent);
+            Some(probe)
+        })
+    }
+}
+
+/// The ports of a bridge that face no guest of its own.
+fn ways_out(seen: &Observation, errand: &Errand<'_>) -> HashSet<IfIndex> {
+    let taps: HashSet<IfIndex> = errand.taps().collect();
+    let tun = |link: &Link| matches!(link.kind, LinkKind::Tun { .. });
+    seen.ports_of(errand.bridge.index).filter(|port| !taps.contains(&port.index) && !tun(port)).map(|port| port.index).collect()
+}
