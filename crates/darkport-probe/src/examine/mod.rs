@@ -24,7 +24,7 @@ const TURN: usize = 4096;
 const FLOOD: usize = 4096;
 
 /// Asks on every bridge that has running instances, and listens, for a time. Needs `CAP_NET_RAW`. It sends ARP requests from the bridges' own
-/// addresses only, and from 0.0.0.0 where the host has no address there (RFC 5227), so that no neighbour takes note of anything.
+/// hardware addresses and from 0.0.0.0 (RFC 5227, 2.1.1), so that no neighbour takes note of anything.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -145,7 +145,8 @@ fn begin<'e, 'a>(
         question.mac.map_or(target.clone(), |mac| target.mac(mac))
     };
     let Ok(mut plan) = Plan::new(errand.mac, questions.iter().map(target).collect()) else { return };
-    plan.own.clone_from(&errand.own);
+    // From 0.0.0.0 always, also where the host has an address there: whoever is asked would take note of that and of the bridge's hardware
+    // address, and what neighbours wrongly believe is evidence (`bridge-mac-changed`).
     // The last moments are for answers that are under way.
     let deadline = end.saturating_sub(Duration::from_millis(20));
     plan.settings = Settings { deadline, direct: questions.len().saturating_mul(errand.taps().count()) > FLOOD, ..Settings::default() };
@@ -224,7 +225,9 @@ impl Asking<'_, '_> {
             let most = state.holders.iter().map(|holder| holder.answers).max().unwrap_or(0);
             probe.answered = most.min(probe.sent);
             probe.way = ledger.way(mac, target.address);
-            probe.unheard = dropped || self.failed || (state.holders.is_empty() && state.arp != Outcome::Silent);
+            // The last try may still be under way when time is over; those before it had theirs.
+            let enough = state.arp == Outcome::Silent || state.arp_tries > self.machine.plan().settings.tries;
+            probe.unheard = dropped || self.failed || (state.holders.is_empty() && !enough);
             Some(probe)
         })
     }

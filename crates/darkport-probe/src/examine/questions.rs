@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
-use darkport_model::{Carrier, Gap, GapReason, HeardArp, IfIndex, Instance, IpPrefix, Link, LinkKind, MacAddr, Observation, Source, Whom};
+use darkport_model::{Carrier, Gap, GapReason, HeardArp, IfIndex, Instance, Link, LinkKind, MacAddr, Observation, Source, Whom};
 
 /// Strangers beyond the uplinks that are asked whether they live, where the gateway does not answer.
 const STRANGERS: usize = 4;
@@ -24,16 +24,15 @@ pub(super) struct Question {
 pub(super) struct Errand<'a> {
     pub(super) bridge: &'a Link,
     pub(super) mac: MacAddr,
-    /// The host's own addresses there.
-    pub(super) own: Vec<IpPrefix>,
     pub(super) questions: Vec<Question>,
+    /// This host's own addresses, which are nobody to ask for.
+    own: HashSet<IpAddr>,
     /// The taps of instances on it, by their guests' addresses.
     guests: HashMap<MacAddr, (IfIndex, &'a str)>,
 }
 
 /// What is known before anything is overheard, a bridge each, and the bridges that cannot be asked on.
 pub(super) fn errands(seen: &Observation) -> (Vec<Errand<'_>>, Vec<Gap>) {
-    let own: HashSet<IpAddr> = seen.addresses.iter().map(|address| address.prefix.address()).collect();
     let links: HashMap<IfIndex, &Link> = seen.links.iter().map(|link| (link.index, link)).collect();
     let names: HashMap<&str, &Link> = seen.links.iter().map(|link| (link.name.as_str(), link)).collect();
     let mut found: BTreeMap<IfIndex, Errand<'_>> = BTreeMap::new();
@@ -49,16 +48,16 @@ pub(super) fn errands(seen: &Observation) -> (Vec<Errand<'_>>, Vec<Gap>) {
                     continue;
                 }
             };
-            let errand = found.entry(bridge.index).or_insert_with(|| Errand::new(seen, bridge, mac, &own));
+            let errand = found.entry(bridge.index).or_insert_with(|| Errand::new(seen, bridge, mac));
             let guest = nic.mac.as_ref().map(|mac| mac.value);
             if let Some(guest) = guest {
                 errand.guests.insert(guest, (tap.index, &instance.name));
             }
             for address in nic.addresses.iter().filter_map(|fact| ipv4(fact.value)) {
-                errand.add(address, Whom::Instance(instance.name.clone()), guest, Some(tap.index), &own);
+                errand.add(address, Whom::Instance(instance.name.clone()), guest, Some(tap.index));
             }
             for gateway in nic.gateways.iter().filter_map(|fact| ipv4(fact.value)) {
-                errand.add(gateway, Whom::Gateway, None, None, &own);
+                errand.add(gateway, Whom::Gateway, None, None);
             }
         }
     }
@@ -67,9 +66,9 @@ pub(super) fn errands(seen: &Observation) -> (Vec<Errand<'_>>, Vec<Gap>) {
 
 /// What overhearing adds: instances' own addresses, the gateway that they ask for, strangers who live.
 pub(super) fn overheard(errand: &Errand<'_>, heard: &[HeardArp], ports: &HashSet<IfIndex>, gateway_answers: bool) -> Vec<Question> {
-    let mut more = Errand { bridge: errand.bridge, mac: errand.mac, own: Vec::new(), questions: Vec::new(), guests: HashMap::new() };
     let known: HashSet<Ipv4Addr> = errand.questions.iter().map(|question| question.address).collect();
-    let own: HashSet<IpAddr> = errand.own.iter().map(IpPrefix::address).chain(known.iter().map(|known| IpAddr::V4(*known))).collect();
+    let mut more = Errand { own: errand.own.clone(), questions: Vec::new(), guests: HashMap::new(), ..*errand };
+    more.own.extend(known.iter().map(|known| IpAddr::V4(*known)));
     let asked: HashSet<&str> = errand.questions.iter().filter_map(|question| whose(&question.whom)).collect();
     let mut wanted: BTreeMap<Ipv4Addr, BTreeSet<MacAddr>> = BTreeMap::new();
     let mut guests: HashSet<Ipv4Addr> = HashSet::new();
@@ -78,7 +77,7 @@ pub(super) fn overheard(errand: &Errand<'_>, heard: &[HeardArp], ports: &HashSet
         let Some((tap, name)) = errand.guests.get(&one.sender_mac).filter(|(tap, _)| *tap == one.link) else { continue };
         guests.insert(one.sender);
         if !asked.contains(name) {
-            more.add(one.sender, Whom::Instance((*name).to_owned()), Some(one.sender_mac), Some(*tap), &own);
+            more.add(one.sender, Whom::Instance((*name).to_owned()), Some(one.sender_mac), Some(*tap));
         }
         if !one.reply && one.target != one.sender {
             wanted.entry(one.target).or_default().insert(one.sender_mac);
@@ -89,34 +88,33 @@ pub(super) fn overheard(errand: &Errand<'_>, heard: &[HeardArp], ports: &HashSet
     let gateway = wanted.iter().filter(|(address, askers)| askers.len() >= 2 && !at_home(address)).max_by_key(|(_, askers)| askers.len());
     let gateway = gateway.map(|(address, _)| *address).filter(|_| !gateway_known);
     if let Some(gateway) = gateway {
-        more.add(gateway, Whom::Gateway, None, None, &own);
+        more.add(gateway, Whom::Gateway, None, None);
     }
     if !gateway_answers {
         let stranger =
             |one: &&HeardArp| ports.contains(&one.link) && !errand.guests.contains_key(&one.sender_mac) && one.sender_mac != errand.mac;
         let strangers: BTreeSet<Ipv4Addr> = heard.iter().filter(said).filter(stranger).map(|one| one.sender).collect();
         for stranger in strangers.into_iter().filter(|one| Some(*one) != gateway && !at_home(one)).take(STRANGERS) {
-            more.add(stranger, Whom::Other, None, None, &own);
+            more.add(stranger, Whom::Other, None, None);
         }
     }
     more.questions
 }
 
 impl<'a> Errand<'a> {
-    fn new(seen: &Observation, bridge: &'a Link, mac: MacAddr, own: &HashSet<IpAddr>) -> Self {
-        let here = seen.addresses.iter().filter(|address| address.link == bridge.index && address.prefix.address().is_ipv4());
-        let own_here = here.map(|address| address.prefix).collect();
-        let mut errand = Self { bridge, mac, own: own_here, questions: Vec::new(), guests: HashMap::new() };
+    fn new(seen: &Observation, bridge: &'a Link, mac: MacAddr) -> Self {
+        let own = seen.addresses.iter().map(|address| address.prefix.address()).collect();
+        let mut errand = Self { bridge, mac, questions: Vec::new(), own, guests: HashMap::new() };
         let default = seen.routes.iter().filter(|route| route.link == Some(bridge.index) && route.destination.length() == 0);
         for gateway in default.filter_map(|route| route.gateway).filter_map(ipv4) {
-            errand.add(gateway, Whom::Gateway, None, None, own);
+            errand.add(gateway, Whom::Gateway, None, None);
         }
         errand
     }
 
-    fn add(&mut self, address: Ipv4Addr, whom: Whom, mac: Option<MacAddr>, tap: Option<IfIndex>, own: &HashSet<IpAddr>) {
+    fn add(&mut self, address: Ipv4Addr, whom: Whom, mac: Option<MacAddr>, tap: Option<IfIndex>) {
         let askable = !address.is_unspecified() && !address.is_broadcast() && !address.is_multicast() && !address.is_loopback();
-        if askable && !own.contains(&address.into()) && !self.questions.iter().any(|known| known.address == address) {
+        if askable && !self.own.contains(&address.into()) && !self.questions.iter().any(|known| known.address == address) {
             self.questions.push(Question { address, whom, mac, tap });
         }
     }
