@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use darkport_model::{ArpProbe, Certainty, Effect, Finding, HeardArp, HopKind, IfIndex};
+use darkport_model::{ArpProbe, Carrier, Certainty, Effect, Finding, HeardArp, HopKind, IfIndex};
 
 use crate::reach::{Trail, tagged, trail_in};
 use crate::scene::{Scene, Segment};
@@ -80,7 +80,8 @@ fn at_taps(scene: &Scene<'_>, segment: &Segment<'_>, names: &[String]) -> Vec<Fi
         if !scene.asked_for(&subject.name).all(ArpProbe::is_silent) {
             return None;
         }
-        match trail_in(segment, nic.live_tap()?, probe) {
+        // One without carrier has nobody behind it, which is not the bridge's doing.
+        match trail_in(segment, nic.live_tap().filter(|tap| tap.carrier != Carrier::Down)?, probe) {
             Trail::Left(..) => None,
             trail => place(scene, probe, trail).map(|finding| finding.affecting(vec![subject.name.clone()])),
         }

@@ -1,17 +1,25 @@
 //! Whose settings to ask for: never those of each of a thousand taps.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
-use darkport_model::{Gap, GapReason, IfIndex, Link, LinkKind, Observation, Source};
+use darkport_model::{Address, Gap, GapReason, IfIndex, Link, LinkKind, Observation, Source};
 
 use crate::look::Look;
 
 /// The most interfaces asked in each way.
 const INTERFACES_MAX: usize = 512;
 
-/// Bridges, VLANs, bonds and NICs, whatever others stand on (a VLAN's parent, a bond's members), and whatever has an address.
+/// Bridges, VLANs, bonds and NICs, whatever others stand on (a VLAN's parent, a bond's members), and whatever was given an address.
 pub(crate) fn with_settings<'a>(look: &mut Look<'_>, seen: &'a Observation) -> Vec<&'a Link> {
-    let addressed: BTreeSet<IfIndex> = seen.addresses.iter().map(|address| address.link).collect();
+    // Every tap that is up has a link-local address.
+    let by_itself = |address: &&Address| match address.prefix.address() {
+        IpAddr::V4(address) => address.is_link_local(),
+        // fe80::/10; the standard library's own test is newer than the MSRV allows to rely on.
+        IpAddr::V6(address) => address.segments().first().is_some_and(|first| first & 0xffc0 == 0xfe80),
+    };
+    let given = seen.addresses.iter().filter(|address| !by_itself(address));
+    let addressed: BTreeSet<IfIndex> = given.map(|address| address.link).collect();
     choose(look, Source::Sysctls, seen, |link| {
         matches!(link.kind, LinkKind::Vlan { .. }) || (addressed.contains(&link.index) && link.kind != LinkKind::Loopback)
     })
@@ -81,6 +89,7 @@ mod tests {
         for tap in 10..1010 {
             add(tap, &format!("vnet{tap}"), LinkKind::Tun { tap: true, persist: false, multi_queue: false, queues: None }, None);
         }
+        seen.addresses = (10..1010).map(|tap| Address::new(IfIndex(tap), "fe80::1/64".parse().unwrap())).collect();
         let roots = Roots { proc: "/proc".into(), sys: "/sys".into() };
         let mut look = Look::new(&roots);
         let names = |links: Vec<&Link>| links.into_iter().map(|link| link.name.clone()).collect::<Vec<_>>();

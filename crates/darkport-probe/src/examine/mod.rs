@@ -20,8 +20,10 @@ const OVERHEAR: Duration = Duration::from_millis(600);
 const SHORTEST: Duration = Duration::from_millis(1700);
 /// Frames taken in one go before time is looked at again.
 const TURN: usize = 4096;
-/// Everybody is asked while that floods no more frames than this to guests; beyond, known holders are asked directly at first.
-const FLOOD: usize = 4096;
+/// Frames that may be flooded to guests in all, should nobody answer: of more instances than that allows some are asked, as a sample.
+const FLOOD: usize = 60_000;
+/// Tries that silence takes at most.
+const TRIES: usize = 12;
 
 /// Asks on every bridge that has running instances, and listens, for a time. Needs `CAP_NET_RAW`. It sends ARP requests from the bridges' own
 /// hardware addresses and from 0.0.0.0 (RFC 5227, 2.1.1), so that no neighbour takes note of anything.
@@ -90,7 +92,15 @@ impl Examiner {
         ledger.interest.taps.extend(errands.iter().flat_map(Errand::taps));
         let mut askings = Vec::new();
         for errand in errands {
-            begin(errand, errand.questions.clone(), end, &mut ledger, &mut askings, gaps);
+            let (questions, left_out) = sample(&errand.questions, errand.ports);
+            if left_out > 0 {
+                let why = format!(
+                    "{left_out} instances were not asked: if they were all silent, the questions would flood its {} ports",
+                    errand.ports
+                );
+                gaps.push(Gap::new(Source::Probes, format!("ARP on {}", errand.bridge.name), GapReason::NotAsked, why));
+            }
+            begin(errand, questions, end, &mut ledger, &mut askings, gaps);
         }
         let mut listened = false;
         loop {
@@ -102,6 +112,7 @@ impl Examiner {
                     let answers =
                         askings.iter().filter(|asking| asking.errand.bridge.index == errand.bridge.index).any(Asking::gateway_answers);
                     let more = overheard(errand, &heard, &ways_out(seen, errand), answers);
+                    let (more, _) = sample(&more, errand.ports);
                     begin(errand, more, end, &mut ledger, &mut askings, gaps);
                 }
             }
@@ -131,6 +142,16 @@ impl Examiner {
     }
 }
 
+/// As many questions as may be asked on a bridge with so many ports, and how many are left out. The gateway and strangers are few and always asked;
+/// of the instances every nth.
+fn sample(questions: &[Question], ports: usize) -> (Vec<Question>, usize) {
+    let most = (FLOOD / TRIES / ports.max(1)).max(2);
+    let (instances, others): (Vec<_>, Vec<_>) = questions.iter().cloned().partition(|question| matches!(question.whom, Whom::Instance(_)));
+    let every = instances.len().div_ceil(most).max(1);
+    let left_out = instances.len() - instances.len().div_ceil(every);
+    (others.into_iter().chain(instances.into_iter().step_by(every)).collect(), left_out)
+}
+
 /// Begins to ask, where there is anybody to ask for.
 fn begin<'e, 'a>(
     errand: &'e Errand<'a>,
@@ -149,7 +170,7 @@ fn begin<'e, 'a>(
     // address, and what neighbours wrongly believe is evidence (`bridge-mac-changed`).
     // The last moments are for answers that are under way.
     let deadline = end.saturating_sub(Duration::from_millis(20));
-    plan.settings = Settings { deadline, direct: questions.len().saturating_mul(errand.taps().count()) > FLOOD, ..Settings::default() };
+    plan.settings = Settings { deadline, ..Settings::default() };
     let asked = questions.iter().map(|question| ((errand.mac, question.address), question.tap));
     ledger.interest.asked.extend(asked);
     match PacketSocket::open(SocketOptions::new(errand.bridge.index.0), &Filter::Nothing) {
@@ -238,4 +259,21 @@ fn ways_out(seen: &Observation, errand: &Errand<'_>) -> HashSet<IfIndex> {
     let taps: HashSet<IfIndex> = errand.taps().collect();
     let tun = |link: &Link| matches!(link.kind, LinkKind::Tun { .. });
     seen.ports_of(errand.bridge.index).filter(|port| !taps.contains(&port.index) && !tun(port)).map(|port| port.index).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn a_thousand_ports_are_not_flooded() {
+        let question = |number: u32, whom| Question { address: Ipv4Addr::from(number), whom, mac: None, tap: None };
+        let mut all: Vec<_> = (2..1002).map(|number| question(number, Whom::Instance(number.to_string()))).collect();
+        all.push(question(1, Whom::Gateway));
+        let (asked, left_out) = sample(&all, 1001);
+        assert_eq!((asked.len(), left_out, &asked[0].whom), (5, 996, &Whom::Gateway));
+        assert!(asked.len() * TRIES * 1001 < FLOOD + 24_000);
+        assert_eq!(sample(&all[..38], 39).1, 0);
+    }
 }

@@ -25,6 +25,8 @@ pub(super) struct Errand<'a> {
     pub(super) bridge: &'a Link,
     pub(super) mac: MacAddr,
     pub(super) questions: Vec<Question>,
+    /// How many ports the bridge has: a question to everybody goes out by each.
+    pub(super) ports: usize,
     /// This host's own addresses, which are nobody to ask for.
     own: HashSet<IpAddr>,
     /// The taps of instances on it, by their guests' addresses.
@@ -104,7 +106,8 @@ pub(super) fn overheard(errand: &Errand<'_>, heard: &[HeardArp], ports: &HashSet
 impl<'a> Errand<'a> {
     fn new(seen: &Observation, bridge: &'a Link, mac: MacAddr) -> Self {
         let own = seen.addresses.iter().map(|address| address.prefix.address()).collect();
-        let mut errand = Self { bridge, mac, questions: Vec::new(), own, guests: HashMap::new() };
+        let mut errand =
+            Self { bridge, mac, questions: Vec::new(), ports: seen.ports_of(bridge.index).count(), own, guests: HashMap::new() };
         let default = seen.routes.iter().filter(|route| route.link == Some(bridge.index) && route.destination.length() == 0);
         for gateway in default.filter_map(|route| route.gateway).filter_map(ipv4) {
             errand.add(gateway, Whom::Gateway, None, None);
