@@ -23,7 +23,7 @@ fn two_looks_a_window_apart() {
     assert!(lo.counters.last.is_some(), "the second look reached the counters");
     assert!(!seen.host.kernel.is_empty());
     assert_eq!(seen.darkport, env!("CARGO_PKG_VERSION"));
-    assert_eq!(steps.lock().unwrap().len(), 7, "{steps:?}");
+    assert_eq!(steps.lock().unwrap().len(), 8, "{steps:?}");
 }
 
 #[test]

@@ -94,9 +94,10 @@ fn links_that_go_come_and_change_their_names_are_told() {
     });
 }
 
-/// A database's entries without their ages.
+/// A database's entries without their ages, but for those that the ports' own frames (MLD of a veth that came up) teach meanwhile.
 fn content(fdb: &Fdb) -> BTreeSet<(MacAddr, u32, String)> {
-    fdb.entries.iter().map(|entry| (entry.mac, entry.port.0, format!("{:?}", entry.kind))).collect()
+    let given = |entry: &&FdbEntry| entry.kind != FdbKind::Learned || entry.mac.0.starts_with(&[0xfa, 0x16, 0x3e]);
+    fdb.entries.iter().filter(given).map(|entry| (entry.mac, entry.port.0, format!("{:?}", entry.kind))).collect()
 }
 
 /// Links and forwarding databases only.

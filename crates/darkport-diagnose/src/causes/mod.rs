@@ -7,6 +7,7 @@ mod bridge;
 mod control;
 mod guest;
 mod host;
+mod l2;
 mod nic;
 mod port;
 mod tap;
@@ -42,6 +43,9 @@ pub(crate) static ALL: &[Definition] = &[
     nic::errors::CAUSE,
     nic::lro_on::CAUSE,
     nic::qdisc_drop::CAUSE,
+    l2::gateway_duplicate_ip::CAUSE,
+    l2::duplicate_instance_ip::CAUSE,
+    l2::proxy_arp_hijack::CAUSE,
     wire::switch_silent::CAUSE,
     wire::vlan_not_trunked::CAUSE,
     wire::network_host_down::CAUSE,
