@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::common::{batch, in_new_namespace, json, run_all, wait_until};
 use darkport_bridge::{Inspector, Namespace, in_namespace};
-use darkport_model::{Fdb, FdbKind, FdbSource, GapReason, MacAddr, Observation, Source};
+use darkport_model::{Fdb, FdbEntry, FdbKind, FdbSource, GapReason, MacAddr, Observation, Source};
 
 const TWO_PORTS: &str = "
     ip link add br0 type bridge
