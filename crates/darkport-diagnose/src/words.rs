@@ -94,6 +94,8 @@ pub(crate) fn reboot(seen: &Observation, status: Status, top: Option<&(&'static 
         return None;
     }
     let host = if seen.host.name.is_empty() { "host" } else { &seen.host.name };
+    // What is merely possible gives no advice that destroys evidence, or withholds what might help.
+    let top = top.filter(|(_, finding)| finding.certainty > Certainty::Possible);
     let capture = if matches!(top, Some((definition, _)) if definition.explanation.reboot_helps == Some(false)) {
         Vec::new()
     } else {

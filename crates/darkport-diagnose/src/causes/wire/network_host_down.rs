@@ -101,5 +101,6 @@ mod tests {
         assert_eq!(only(&diagnosis, "network-host-down").certainty, Certainty::Possible);
         assert!(diagnosis.instances.iter().all(|instance| instance.state == InstanceState::Dark));
         assert_eq!(diagnosis.place.unwrap().at, "wire");
+        assert_eq!(diagnosis.reboot.unwrap().helps, None, "nothing is known well enough to advise against one");
     }
 }
