@@ -89,7 +89,8 @@ impl fmt::Debug for Observer {
 }
 
 impl Observer {
-    /// Looks at everything in the caller's own network namespace, twice, 2 s apart, for 30 s at most.
+    /// Looks at everything in the caller's own network namespace, twice, 2 s apart, for 30 s at most. Meanwhile it asks instances and gateway
+    /// by ARP, which changes nothing; [`readers`](Self::readers) without [`Reader::Probes`] sends nothing.
     pub fn new() -> Self {
         let plan = Plan {
             readers: Reader::ALL.to_vec(),

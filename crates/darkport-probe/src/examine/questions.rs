@@ -85,10 +85,10 @@ pub(super) fn overheard(errand: &Errand<'_>, heard: &[HeardArp], ports: &HashSet
             wanted.entry(one.target).or_default().insert(one.sender_mac);
         }
     }
-    let gateway_known = errand.questions.iter().any(|question| question.whom == Whom::Gateway);
+    // What the filter's parameters name may serve addresses only, and be off: then the guests' own word counts.
     let at_home = |address: &Ipv4Addr| guests.contains(address) || known.contains(address);
     let gateway = wanted.iter().filter(|(address, askers)| askers.len() >= 2 && !at_home(address)).max_by_key(|(_, askers)| askers.len());
-    let gateway = gateway.map(|(address, _)| *address).filter(|_| !gateway_known);
+    let gateway = gateway.map(|(address, _)| *address).filter(|_| !gateway_answers);
     if let Some(gateway) = gateway {
         more.add(gateway, Whom::Gateway, None, None);
     }

@@ -14,6 +14,9 @@ use crate::reach::{Trail, tagged};
 use crate::scene::{Scene, Segment};
 use crate::uplink::Chain;
 
+/// As often within the window asks only who gets no answer (linux, `net/core/neighbour.c`: one question a second, three in all).
+const AGAIN: u32 = 2;
+
 /// A question for the gateway that left this host and had no answer.
 struct Unanswered<'s, 'a> {
     segment: &'s Segment<'a>,
@@ -67,12 +70,14 @@ fn beyond<'a>(scene: &Scene<'a>, segment: &Segment<'a>, chain: &Chain<'a>, nic: 
     }
 }
 
-/// Who, beyond the NIC, was overheard asking for the gateway.
+/// Who, beyond the NIC, was overheard asking for the gateway again and again. Who asks once may well have been answered: the answer goes to
+/// them alone.
 fn asking(scene: &Scene<'_>, chain: &Chain<'_>, gateway: Ipv4Addr) -> impl Iterator<Item = Ipv4Addr> {
     let port = chain.port.index;
     let own: BTreeSet<_> = scene.subjects.iter().flat_map(|subject| &subject.nics).filter_map(|nic| nic.mac).collect();
     let heard = scene.seen.probes.heard.arp.iter();
-    let foreign = heard.filter(move |heard| heard.link == port && !heard.outgoing && !heard.reply && heard.target == gateway);
+    let foreign = heard
+        .filter(move |heard| heard.link == port && !heard.outgoing && !heard.reply && heard.target == gateway && heard.frames >= AGAIN);
     foreign.filter(move |heard| !own.contains(&heard.sender_mac) && !heard.sender.is_unspecified()).map(|heard| heard.sender)
 }
 

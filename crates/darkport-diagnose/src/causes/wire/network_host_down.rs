@@ -86,8 +86,19 @@ mod tests {
         let diagnosis = diagnosed(nova_network(3), |seen| {
             silent_gateway(seen, &["br1102", "eth1.1102", "eth1"]);
             overheard_request(seen, "eth1.1102", [2, 0, 0, 0, 0, 7], "10.68.17.7", "10.68.16.1");
+            seen.probes.heard.arp[0].frames = 2;
         });
         assert_eq!(only(&diagnosis, "network-host-down").certainty, Certainty::Likely);
+    }
+
+    #[test]
+    fn one_who_asks_once_may_have_been_answered() {
+        let diagnosis = diagnosed(nova_network(3), |seen| {
+            silent_gateway(seen, &["br1102", "eth1.1102", "eth1"]);
+            overheard_request(seen, "eth1.1102", [2, 0, 0, 0, 0, 7], "10.68.17.7", "10.68.16.1");
+            passed(seen, "eth1", 25, 40);
+        });
+        assert_ne!(diagnosis.causes.first().map(|cause| cause.certainty), Some(Certainty::Likely), "{}", diagnosis.headline);
     }
 
     #[test]
