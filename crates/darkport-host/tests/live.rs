@@ -33,7 +33,8 @@ fn links() -> Vec<Link> {
 /// A shell under another name, which waits until its input ends: it cannot outlive the test.
 fn waiting_as(directory: &Path, name: &str, arguments: &[&str]) -> Child {
     let program = directory.join(name);
-    std::fs::copy("/bin/sh", &program).unwrap();
+    // A link, since what is still open for writing in a process that another test forks cannot be run (execve(2), ETXTBSY).
+    std::os::unix::fs::symlink("/bin/sh", &program).unwrap();
     Command::new(program).args(arguments).stdin(Stdio::piped()).spawn().unwrap()
 }
 
