@@ -42,6 +42,22 @@ pub enum ProbeError {
     /// ARP and its kind know IPv4 only.
     #[error("{0} is not an IPv4 prefix")]
     NotIpv4(IpPrefix),
+    /// The kernel runs spanning tree on the bridge: a new port would forward after half a minute only, and every bridge of the network would
+    /// be told to forget what it has learned (IEEE 802.1D, topology change).
+    #[error("the bridge {0:?} runs spanning tree: a new port would make the whole network forget its addresses")]
+    SpanningTree(String),
+    /// The bridge takes its address from its ports (linux, `net/bridge/br_stp_if.c`, `br_stp_recalculate_bridge_id`), and none of them has
+    /// one that is sure to be lower than a synthetic instance's.
+    #[error("the bridge {0:?} has no port but would take its address from the new one")]
+    TakesAddress(String),
+    /// A synthetic instance could not be made.
+    #[error("failed to make a synthetic instance on {device:?}")]
+    Make {
+        /// The bridge.
+        device: String,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The packet socket could not be had.
     #[error("failed to open a packet socket on {device:?}")]
     Open {
@@ -57,7 +73,7 @@ impl ProbeError {
     pub fn needs_privilege(&self) -> bool {
         match self {
             Self::Look(error) => error.needs_privilege(),
-            Self::Open { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+            Self::Open { source, .. } | Self::Make { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
             _ => false,
         }
     }

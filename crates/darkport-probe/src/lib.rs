@@ -12,6 +12,7 @@ mod error;
 mod examine;
 mod socket;
 mod sweep;
+mod synthetic;
 mod watch;
 pub mod wire;
 
@@ -22,3 +23,4 @@ pub use sweep::{
     Ask, Counts, Holder, HolderSeen, HostState, Machine, Next, Outcome, Plan, Settings, State, Sweep, SweepFinding, SweepProgress,
     SweepReport, SweepStats, SweptHost, Target, hosts,
 };
+pub use synthetic::{AllowChanges, Synthetic};

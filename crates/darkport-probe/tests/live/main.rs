@@ -7,3 +7,4 @@ mod guests;
 mod hostile;
 mod socket;
 mod sweep;
+mod synthetic;
