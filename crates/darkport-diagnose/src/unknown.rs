@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
-use darkport_model::{ArpProbe, Carrier, Certainty, Effect, Finding, HeardArp, HopKind, IfIndex};
+use darkport_model::{ArpProbe, Carrier, Certainty, Effect, Finding, HeardArp, HopKind, IfIndex, Link};
 
 use crate::reach::{Trail, tagged, trail_in};
 use crate::scene::{Scene, Segment};
+use crate::uplink::waits;
 
 /// What such a finding is called among findings. It is no cause, and never listed as one.
 pub(crate) const CODE: &str = "unknown";
@@ -21,7 +22,9 @@ pub(crate) fn losses(scene: &Scene<'_>, explained: &HashSet<&str>) -> Vec<Findin
         if names.is_empty() {
             continue;
         }
-        let beyond = scene.silent_gateway(segment).and_then(|probe| place(scene, probe, scene.trail_out(segment, probe)));
+        let opens = segment.uplink_ports().any(|(_, port)| waits(port));
+        let beyond =
+            scene.silent_gateway(segment).filter(|_| !opens).and_then(|probe| place(scene, probe, scene.trail_out(segment, probe)));
         if let Some(finding) = beyond {
             found.push(finding.affecting(names));
             continue;
@@ -81,7 +84,8 @@ fn at_taps(scene: &Scene<'_>, segment: &Segment<'_>, names: &[String]) -> Vec<Fi
             return None;
         }
         // One without carrier has nobody behind it, which is not the bridge's doing.
-        match trail_in(segment, nic.live_tap().filter(|tap| tap.carrier != Carrier::Down)?, probe) {
+        let works = |tap: &&Link| tap.carrier != Carrier::Down && !tap.port.as_ref().is_some_and(waits);
+        match trail_in(segment, nic.live_tap().filter(works)?, probe) {
             Trail::Left(..) => None,
             trail => place(scene, probe, trail).map(|finding| finding.affecting(vec![subject.name.clone()])),
         }
@@ -186,6 +190,17 @@ mod tests {
             let mut left = seen.probes.heard.arp[0].clone();
             (left.link, left.outgoing) = (seen.link_mut("eth1.1102").index, true);
             seen.probes.heard.arp.push(left);
+        }));
+    }
+
+    #[test]
+    fn a_port_that_spanning_tree_still_opens_is_on_its_way() {
+        healthy(&diagnosed(nova_network(3), |seen| {
+            if let darkport_model::LinkKind::Bridge { stp, .. } = &mut seen.link_mut("br1102").kind {
+                *stp = true;
+            }
+            seen.port_mut("eth1.1102").state = darkport_model::StpState::Learning;
+            silent_gateway(seen, &["br1102"]);
         }));
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use darkport_model::{Carrier, HopKind, Link, LinkKind, StpState};
+use darkport_model::{Carrier, HopKind, Link, LinkKind, Port, StpState};
 
 use crate::wiring::Wiring;
 
@@ -113,6 +113,11 @@ pub(crate) fn is_shut(port: &Link, bridge: &Link) -> bool {
         Some(StpState::Listening | StpState::Learning) => !stp,
         _ => false,
     }
+}
+
+/// Spanning tree is still opening a port: it forwards by itself in a while.
+pub(crate) fn waits(port: &Port) -> bool {
+    matches!(port.state, StpState::Listening | StpState::Learning)
 }
 
 /// Names joined for a sentence: `a`, `a and b`, `a, b and 3 more`.

@@ -1,11 +1,11 @@
 //! What a verdict says in words: the headline, what it takes for granted, and whether a reboot would help.
 
-use darkport_model::{Cause, Certainty, Finding, InstanceState, InstanceVerdict, Link, Observation, Port, Reboot, Status, StpState};
+use darkport_model::{Cause, Certainty, Finding, InstanceState, InstanceVerdict, Link, Observation, Reboot, Status};
 
 use crate::check::{Definition, quoted};
 use crate::scene::{Scene, Segment};
 use crate::subject::Subject;
-use crate::uplink::listed;
+use crate::uplink::{listed, waits};
 
 /// The answer in one sentence.
 pub(crate) fn headline(
@@ -53,7 +53,6 @@ pub(crate) fn assumptions(scene: &Scene<'_>) -> Vec<String> {
         {
             assumed.push(wanted.because.clone());
         }
-        let waits = |port: &Port| matches!(port.state, StpState::Listening | StpState::Learning);
         if segment.uplink_ports().any(|(_, port)| waits(port)) {
             assumed.push(format!("spanning tree on {name} is still opening an uplink: look again in half a minute"));
         }
