@@ -54,7 +54,8 @@ struct Passage {
 pub(crate) struct Ledger {
     pub(crate) interest: Interest,
     others: HashMap<Alike, u32>,
-    passages: HashMap<Passage, (u32, Duration)>,
+    /// How many, when first, and as the how manieth of all: frames that wait together bear one time.
+    passages: HashMap<Passage, (u32, Duration, usize)>,
     entered: HashMap<(MacAddr, Ipv4Addr, MacAddr), IfIndex>,
     cut: bool,
 }
@@ -86,15 +87,14 @@ impl Ledger {
         if flooded {
             return true;
         }
-        let full = self.passages.len() >= CROSSINGS;
+        let number = self.passages.len();
         let passage = Passage { asker, target, link, outgoing, part, vid };
-        if let Some((frames, first)) = self.passages.get_mut(&passage) {
+        if let Some((frames, ..)) = self.passages.get_mut(&passage) {
             *frames = frames.saturating_add(1);
-            *first = (*first).min(at);
-        } else if full {
+        } else if number >= CROSSINGS {
             self.cut = true;
         } else {
-            self.passages.insert(passage, (1, at));
+            self.passages.insert(passage, (1, at, number));
         }
         if part == Part::Answer && !outgoing && self.entered.len() < CROSSINGS {
             self.entered.entry((asker, target, arp.sender_mac)).or_insert(link);
@@ -122,19 +122,19 @@ impl Ledger {
     /// The devices that a question by `asker` for `target` and its answers crossed, in that order in time.
     pub(crate) fn way(&self, asker: MacAddr, target: Ipv4Addr) -> Vec<Crossing> {
         let mine = self.passages.iter().filter(|(passage, _)| passage.asker == asker && passage.target == target);
-        let mut found: Vec<(Duration, Crossing)> = mine
-            .map(|(passage, (frames, first))| {
+        let mut found: Vec<(usize, Duration, Crossing)> = mine
+            .map(|(passage, (frames, first, number))| {
                 let mut crossing = Crossing::new(passage.link, passage.outgoing, passage.part);
                 (crossing.vid, crossing.frames) = (passage.vid, *frames);
-                (*first, crossing)
+                (*number, *first, crossing)
             })
             .collect();
-        found.sort_by_key(|(first, crossing)| (*first, crossing.part, crossing.link));
-        let begun = found.first().map(|(first, _)| *first).unwrap_or_default();
-        for (first, crossing) in &mut found {
+        found.sort_by_key(|(number, ..)| *number);
+        let begun = found.first().map(|(_, first, _)| *first).unwrap_or_default();
+        for (_, first, crossing) in &mut found {
             crossing.first_us = u64::try_from(first.saturating_sub(begun).as_micros()).unwrap_or(u64::MAX);
         }
-        found.into_iter().map(|(_, crossing)| crossing).collect()
+        found.into_iter().map(|(.., crossing)| crossing).collect()
     }
 
     /// The first device that `mac`'s answer for `target` came in by.

@@ -68,7 +68,9 @@ fn no_flood_changes_the_answer() {
         let up: Vec<Ipv4Addr> = report.hosts.iter().filter(|host| host.state == HostState::Answered).map(|host| host.address).collect();
         assert_eq!(up, live, "{:?} {:?}", report.stats, report.gaps);
         assert!(report.stats.strays > 100, "the flood was there: {:?}", report.stats);
-        assert_eq!(report.count(HostState::Silent), 1022 - 200);
+        // On a machine so busy that frames found no room, silence says nothing, and that is said.
+        let rest = if report.stats.dropped == 0 { HostState::Silent } else { HostState::Undecided };
+        assert_eq!(report.count(rest), 1022 - 200, "{:?}", report.stats);
     });
 }
 
