@@ -36,11 +36,13 @@ struct Net {
     icmp: bool,
     /// One who misses the first questions.
     deaf: Option<(MacAddr, usize)>,
+    /// For how long this host stops, in microseconds, before what the n-th turn asks is sent.
+    stops: BTreeMap<usize, u64>,
 }
 
 impl Net {
     fn of(live: BTreeMap<Ipv4Addr, Vec<MacAddr>>) -> Self {
-        Self { live, delays: vec![100], frames: 0, losses: BTreeMap::new(), copies: 1, icmp: true, deaf: None }
+        Self { live, delays: vec![100], frames: 0, losses: BTreeMap::new(), copies: 1, icmp: true, deaf: None, stops: BTreeMap::new() }
     }
 
     fn delay(&mut self) -> u64 {
@@ -102,7 +104,7 @@ impl Net {
 fn play(machine: &mut Machine, net: &mut Net, mut disturb: impl FnMut(u64, &mut Machine)) -> u64 {
     let (mut now, mut asks) = (0u64, Vec::new());
     let mut on_the_way: BTreeMap<(u64, usize), Vec<u8>> = BTreeMap::new();
-    let mut number = 0;
+    let (mut number, mut turn) = (0, 0);
     for _ in 0..2_000_000 {
         let mut to_do = machine.poll(Duration::from_micros(now), None, &mut asks);
         while let Some(((at, key), bytes)) =
@@ -112,6 +114,12 @@ fn play(machine: &mut Machine, net: &mut Net, mut disturb: impl FnMut(u64, &mut 
             to_do = machine.poll(Duration::from_micros(now), Some(Received::new(&bytes, Duration::from_micros(at))), &mut asks);
         }
         disturb(now, machine);
+        if !asks.is_empty() {
+            turn += 1;
+            let asked = now;
+            now += net.stops.get(&turn).copied().unwrap_or_default();
+            machine.sent(Duration::from_micros(asked), Duration::from_micros(now));
+        }
         for ask in std::mem::take(&mut asks) {
             for (at, bytes) in net.answers(machine, &ask, now) {
                 number += 1;
@@ -285,6 +293,36 @@ fn an_expected_address_gets_its_second_and_others_do_not_wait_for_it() {
     let mut machine = Machine::new(plan(3, false));
     let took = play(&mut machine, &mut net, |_, _| ());
     assert!(took < 400_000, "{took}");
+}
+
+/// The second stop meets what the sender catches up with after the first: an answer in seven seems to take a sixth of a second.
+#[test]
+fn a_stop_of_this_host_is_not_the_networks_pace() {
+    let run = |stops: &[(usize, u64)]| {
+        let mut net = Net::of((1..=1500).map(|index| (address(index), vec![mac(index)])).collect());
+        net.stops = stops.iter().copied().collect();
+        let mut machine = Machine::new(plan(2046, false));
+        let took = play(&mut machine, &mut net, |_, _| ());
+        let live = machine.states().iter().filter(|state| answered(state.arp)).count();
+        let tries = machine.states().iter().filter(|state| !answered(state.arp)).map(|state| state.arp_tries).min();
+        assert_eq!((live, tries), (1500, Some(6)));
+        took - stops.iter().map(|(_, time)| time).sum::<u64>()
+    };
+    let undisturbed = run(&[]);
+    let stopped = run(&[(4, 10_000), (5, 160_000)]);
+    assert!(stopped < undisturbed + 100_000, "{stopped} instead of {undisturbed}");
+}
+
+/// Its last try, sent after a stop that is longer than any wait, is waited for like any other.
+#[test]
+fn who_is_asked_after_a_stop_has_time_to_answer() {
+    let mut net = Net::of([(address(1), vec![mac(1)])].into());
+    net.losses = [(address(1), 5)].into();
+    net.delays = vec![1000];
+    net.stops = [(6, 700_000)].into();
+    let mut machine = Machine::new(plan(1, false));
+    play(&mut machine, &mut net, |_, _| ());
+    assert!(answered(machine.states()[0].arp), "{:?}", machine.states());
 }
 
 #[test]

@@ -31,6 +31,14 @@ impl Lane {
     pub(super) fn pop(&mut self) {
         self.queue.pop_front();
     }
+
+    /// What was asked at `asked` left at `at` only; who that is goes to `each`.
+    pub(super) fn sent(&mut self, asked: Duration, at: Duration, mut each: impl FnMut(u32)) {
+        for (index, time) in self.queue.iter_mut().rev().take_while(|(_, time)| *time == asked) {
+            *time = at;
+            each(*index);
+        }
+    }
 }
 
 /// All lanes.

@@ -17,6 +17,8 @@ use crate::wire::{Arp, ArpOperation, BROADCAST, Frame, Ipv4, Message, Tag};
 const BURST: u32 = 64;
 /// A sender that was held up may catch up on that much.
 const CATCH_UP: Duration = Duration::from_millis(5);
+/// A sender that takes longer than that for one call's questions was held up: the time is this host's and not the network's.
+const HELD_UP: Duration = Duration::from_millis(5);
 /// A second holder of an address may take longer to answer than the first: that long after the last broadcast it is still heard.
 const LINGER: Duration = Duration::from_millis(20);
 /// Hardware addresses kept for one address.
@@ -96,6 +98,29 @@ impl Machine {
             self.next_send = self.next_send.max(now.saturating_sub(CATCH_UP)) + interval * sent;
         }
         self.next(now)
+    }
+
+    /// The questions that the call at `asked` gave had all left by `at`. Where this host was held up between the two, answers are timed
+    /// and waited for from then on: else its stop would pass for the network's pace, and a last question be in vain before it is heard.
+    pub fn sent(&mut self, asked: Duration, at: Duration) {
+        if at.saturating_sub(asked) < HELD_UP {
+            return;
+        }
+        let shift = |time: &mut Duration| {
+            if *time == asked {
+                *time = at;
+            }
+        };
+        shift(&mut self.last_broadcast);
+        let states = &mut self.states;
+        for lane in self.lanes.iter_mut() {
+            lane.sent(asked, at, |index| {
+                if let Some(state) = states.get_mut(index as usize) {
+                    shift(&mut state.first_asked);
+                    shift(&mut state.last_asked);
+                }
+            });
+        }
     }
 
     /// What is known so far, target by target in the order of the plan.

@@ -249,8 +249,11 @@ fn drive(machine: &mut Machine, socket: &mut PacketSocket, progress: &mut dyn Fn
         for ask in asks.drain(..) {
             batch.push(|bytes| machine.encode(&ask, bytes));
         }
-        socket.send(&batch)?;
-        batch.clear();
+        if !batch.is_empty() {
+            socket.send(&batch)?;
+            batch.clear();
+            machine.sent(now, socket.now());
+        }
         if now >= told + TELL {
             told = now;
             let (settled, targets) = machine.settled();
