@@ -74,6 +74,14 @@ mod tests {
     }
 
     #[test]
+    fn a_guest_that_answers_from_another_address_of_its_own_is_healthy() {
+        healthy(&diagnosed(nova_network(3), |seen| {
+            asked(seen, "10.68.16.11", second(), &[[2, 0, 0, 0, 0, 7]]);
+            seen.probes.arp[0].answers[0].came_in_by = Some(seen.link_mut("vnet1").index);
+        }));
+    }
+
+    #[test]
     fn its_own_answer_alone_is_healthy() {
         healthy(&diagnosed(nova_network(3), |seen| asked(seen, "10.68.16.11", second(), &[OWN])));
     }

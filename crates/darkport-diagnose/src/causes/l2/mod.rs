@@ -34,15 +34,12 @@ fn impostors<'a>(scene: &'a Scene<'_>) -> BTreeMap<MacAddr, Vec<(&'a ArpProbe, &
     let mut found: BTreeMap<MacAddr, Vec<_>> = BTreeMap::new();
     for probe in &scene.seen.probes.arp {
         let Whom::Instance(name) = &probe.whom else { continue };
-        let own: BTreeSet<MacAddr> = scene
-            .subjects
-            .iter()
-            .filter(|subject| subject.name == *name)
-            .flat_map(|subject| &subject.nics)
-            .filter_map(|nic| nic.mac)
-            .collect();
+        let nics = || scene.subjects.iter().filter(|subject| subject.name == *name).flat_map(|subject| &subject.nics);
+        let own: BTreeSet<MacAddr> = nics().filter_map(|nic| nic.mac).collect();
+        // Whatever comes out of its own tap is its own answer, under whichever hardware address: guests set theirs, and have guests.
+        let by_itself = |answer: &ArpAnswer| nics().filter_map(|nic| nic.tap).any(|tap| answer.came_in_by == Some(tap.index));
         // Without knowing its own address nobody can be called another.
-        for answer in probe.answers.iter().filter(|answer| !own.is_empty() && !own.contains(&answer.mac)) {
+        for answer in probe.answers.iter().filter(|answer| !own.is_empty() && !own.contains(&answer.mac) && !by_itself(answer)) {
             found.entry(answer.mac).or_default().push((probe, answer));
         }
     }
