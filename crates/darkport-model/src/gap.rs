@@ -88,6 +88,8 @@ pub enum Source {
     Host,
     /// Frames that darkport itself sends, and the answers.
     Probes,
+    /// Frames that the kernel drops, and why.
+    Drops,
 }
 
 /// Why something could not be read.

@@ -450,22 +450,67 @@ pub enum TestKind {
     RouterSolicitation,
 }
 
-/// Frames that the kernel dropped for one reason at one place (linux, tracepoint `skb:kfree_skb`).
+/// Frames of one protocol that the kernel dropped for one reason in one function while darkport probed (linux, tracepoint
+/// `skb:kfree_skb`). They may be anybody's, so that they are evidence for a place and never a cause: what was dropped as often before
+/// anything was sent is no work of the probes'.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct KernelDrop {
-    /// The kernel's reason: `NETFILTER_DROP`, `TC_INGRESS`.
+    /// The kernel's reason: `NETFILTER_DROP`, `TC_INGRESS`. Empty where the kernel gives none (before Linux 5.17).
     pub reason: String,
-    /// The function that dropped it, as the kernel names it.
+    /// The function that dropped it, as the kernel names it. Empty where the kernel hides its addresses.
     pub function: String,
+    /// The `EtherType` that the frame had there: 0x0806 is ARP.
+    #[serde(default)]
+    pub protocol: u16,
     /// How many.
     pub frames: u32,
+    /// In this time, in milliseconds.
+    #[serde(default)]
+    pub over_ms: u64,
+    /// How many before probing began.
+    #[serde(default)]
+    pub before: u32,
+    /// In this time, in milliseconds.
+    #[serde(default)]
+    pub before_ms: u64,
 }
 
 impl KernelDrop {
     /// One frame dropped in `function` for `reason`.
     pub fn new(reason: impl Into<String>, function: impl Into<String>) -> Self {
-        Self { reason: reason.into(), function: function.into(), frames: 1 }
+        Self { reason: reason.into(), function: function.into(), protocol: 0, frames: 1, over_ms: 0, before: 0, before_ms: 0 }
+    }
+
+    /// Whether the kernel says why, and not merely where.
+    pub fn is_reasoned(&self) -> bool {
+        !matches!(self.reason.as_str(), "" | "NOT_SPECIFIED")
+    }
+
+    /// Dropped at least thrice, and more than twice as often as in the time before, to which one frame is granted that chance may have
+    /// kept away.
+    pub fn stands_out(&self) -> bool {
+        let scaled = |frames: u32, ms: u64| u128::from(frames).saturating_mul(u128::from(ms.max(1)));
+        self.frames >= 3 && scaled(self.frames, self.before_ms) > scaled(self.before.saturating_add(1), self.over_ms).saturating_mul(2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::KernelDrop;
+
+    #[test]
+    fn a_drop_stands_out_against_the_time_before() {
+        let drop = |frames, before, before_ms| {
+            let mut drop = KernelDrop::new("NETFILTER_DROP", "nf_hook_slow");
+            (drop.frames, drop.over_ms, drop.before, drop.before_ms) = (frames, 2000, before, before_ms);
+            drop.stands_out()
+        };
+        assert!(drop(24, 0, 2000) && drop(24, 10, 2000) && drop(5, 0, 1000));
+        assert!(!drop(24, 12, 2000), "as often before");
+        assert!(!drop(2, 0, 2000), "too few");
+        assert!(!drop(24, 0, 100), "too short a time before to tell");
+        assert!(!drop(u32::MAX, u32::MAX, 2000) && !drop(24, 0, 0));
     }
 }

@@ -58,6 +58,14 @@ pub enum ProbeError {
         /// What the system said.
         source: io::Error,
     },
+    /// The kernel's drops cannot be watched.
+    #[error("failed to {doing}")]
+    Trace {
+        /// What was tried.
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The packet socket could not be had.
     #[error("failed to open a packet socket on {device:?}")]
     Open {
@@ -73,7 +81,9 @@ impl ProbeError {
     pub fn needs_privilege(&self) -> bool {
         match self {
             Self::Look(error) => error.needs_privilege(),
-            Self::Open { source, .. } | Self::Make { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+            Self::Open { source, .. } | Self::Make { source, .. } | Self::Trace { source, .. } => {
+                source.kind() == io::ErrorKind::PermissionDenied
+            }
             _ => false,
         }
     }

@@ -8,6 +8,7 @@
 #![deny(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "this crate observes")]
 
+mod drops;
 mod error;
 mod examine;
 mod socket;
@@ -16,6 +17,7 @@ mod synthetic;
 mod watch;
 pub mod wire;
 
+pub use drops::Drops;
 pub use error::ProbeError;
 pub use examine::Examiner;
 pub use socket::{Batch, Filter, PacketSocket, PacketType, Received, SocketOptions};

@@ -1,4 +1,4 @@
-//! The system calls: the only `unsafe` code of the workspace.
+//! The system calls of packet sockets: `unsafe` code, as there is elsewhere in `drops/sys.rs` only.
 //!
 //! Each function is safe to call with any arguments of its types. What the kernel writes it writes into memory that `Ring` owns and
 //! that outlives the call; lengths that the kernel returns are cut to that memory's before they are used.

@@ -8,10 +8,10 @@ use darkport_probe::{Batch, Filter, PacketSocket, PacketType, SocketOptions};
 
 use crate::common::{in_new_namespace, index, run};
 
-const A: MacAddr = MacAddr([2, 0, 0, 0, 0, 0xa]);
-const B: MacAddr = MacAddr([2, 0, 0, 0, 0, 0xb]);
+pub(crate) const A: MacAddr = MacAddr([2, 0, 0, 0, 0, 0xa]);
+pub(crate) const B: MacAddr = MacAddr([2, 0, 0, 0, 0, 0xb]);
 
-fn wire() -> (u32, u32) {
+pub(crate) fn wire() -> (u32, u32) {
     run("ip link add wa address 02:00:00:00:00:0a type veth peer name wb address 02:00:00:00:00:0b");
     run("ip link set wa up");
     run("ip link set wb up");
@@ -21,7 +21,7 @@ fn wire() -> (u32, u32) {
     (index(None, "wa"), index(None, "wb"))
 }
 
-fn arp(reply: bool, to: MacAddr, tag: Option<Tag>) -> Vec<u8> {
+pub(crate) fn arp(reply: bool, to: MacAddr, tag: Option<Tag>) -> Vec<u8> {
     let question = Arp::request(B, "10.0.0.2".parse().unwrap(), "10.0.0.1".parse().unwrap());
     let message = if reply { Arp::reply_to(&question, A) } else { question };
     let mut bytes = Vec::new();
@@ -29,7 +29,7 @@ fn arp(reply: bool, to: MacAddr, tag: Option<Tag>) -> Vec<u8> {
     bytes
 }
 
-fn send(socket: &PacketSocket, frames: &[Vec<u8>]) {
+pub(crate) fn send(socket: &PacketSocket, frames: &[Vec<u8>]) {
     let mut batch = Batch::default();
     for bytes in frames {
         batch.push(|into| into.extend(bytes));
