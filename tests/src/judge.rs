@@ -164,6 +164,12 @@ pub(crate) fn judge(scenario: &Scenario, run: &Run) -> Verdict {
             v.why.push(format!("no note {note}"));
         }
     }
+    for reason in &scenario.expect.drops {
+        let frames = |drop: &Value| drop.get("frames").and_then(Value::as_u64).unwrap_or(0);
+        if !list(&report, "drops").iter().any(|drop| text(drop, "reason") == Some(reason) && frames(drop) > 0) {
+            v.why.push(format!("no frame is told of that the kernel dropped for {reason}"));
+        }
+    }
     if let Some(wanted) = scenario.expect.exit_code.filter(|&wanted| run.exit_code != Some(wanted)) {
         v.why.push(format!("exit code {}, not {wanted}", run.exit_code.map_or("none".into(), |c| c.to_string())));
     }
@@ -409,6 +415,16 @@ mod tests {
     fn a_darkport_that_had_to_be_ended_does_not_hold() {
         let v = judge(&uplink(), &Run { exit_code: None, ..run(&good()) });
         assert_eq!(v.why, ["darkport did not end by itself within 1 s"]);
+    }
+
+    #[test]
+    fn the_kernels_reason_must_be_told_where_it_is_wanted() {
+        let told = scenario("code = \"unknown\"\nstory = \"x\"\ninstances = 2\n[expect]\ndrops = [\"TC_INGRESS\"]\ndark = \"none\"\n");
+        let mut report = json!({"status": "fault", "causes": [], "drops": [{"reason": "TC_INGRESS", "frames": 7}]});
+        let nobody = |report: &Value| Run { truth_dark: Vec::new(), ..run(report) };
+        assert!(judge(&told, &nobody(&report)).ok);
+        report["drops"][0]["frames"] = json!(0);
+        assert_eq!(judge(&told, &nobody(&report)).why, ["no frame is told of that the kernel dropped for TC_INGRESS"]);
     }
 
     #[test]

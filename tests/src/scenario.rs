@@ -175,6 +175,8 @@ pub(crate) struct Expect {
     pub(crate) exit_code: Option<i32>,
     /// Codes of notes that must be there.
     pub(crate) notes: Vec<String>,
+    /// Reasons of the kernel's for which it must have dropped frames while darkport probed.
+    pub(crate) drops: Vec<String>,
     /// Further causes.
     pub(crate) also: Vec<Also>,
 }

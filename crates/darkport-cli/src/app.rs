@@ -153,6 +153,9 @@ fn look(args: &Diagnose) -> Result<Observation, ExitCode> {
     if args.no_probes {
         observer = observer.readers(&[Reader::Bridge, Reader::Host, Reader::Inventory]);
     }
+    if args.deep && args.allow_changes {
+        observer = observer.allow_changes(darkport::probe::AllowChanges::asked_for());
+    }
     if let Some(host) = &args.asked_host {
         observer = observer.asked_host(host);
     }

@@ -28,6 +28,7 @@ pub(crate) struct Darkport {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(crate) struct Diagnose {
     #[command(flatten)]
     pub(crate) look: Look,
@@ -55,6 +56,14 @@ pub(crate) struct Diagnose {
     /// Send nothing. Otherwise instances and gateway are asked for by ARP from the bridges they are on, which changes nothing anywhere.
     #[arg(long, conflicts_with = "from")]
     pub(crate) no_probes: bool,
+
+    /// Look deeper, by what changes this host for as long as darkport runs: the kernel reports each frame that it drops, and why.
+    #[arg(long, requires = "allow_changes", conflicts_with_all = ["from", "no_probes"])]
+    pub(crate) deep: bool,
+
+    /// Allow those changes.
+    #[arg(long, requires = "deep")]
+    pub(crate) allow_changes: bool,
 
     /// Print the diagnosis as JSON, on one line.
     #[arg(long)]

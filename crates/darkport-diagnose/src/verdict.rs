@@ -47,6 +47,7 @@ pub fn diagnose(seen: &Observation) -> Diagnosis {
     diagnosis.instances = instances;
     diagnosis.causes = causes;
     diagnosis.place = place;
+    diagnosis.drops.clone_from(&seen.probes.drops);
     diagnosis.ruled_out = ruled_out;
     diagnosis.undecided = undecided;
     diagnosis.reboot = reboot;

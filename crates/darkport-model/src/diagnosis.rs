@@ -8,6 +8,7 @@ use crate::gap::Gap;
 use crate::ids::Timestamp;
 use crate::observation::SchemaVersion;
 use crate::path::{HopKind, Path};
+use crate::probes::KernelDrop;
 
 /// The verdict on one host: what is dark, why, how sure that is, what to do.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -35,6 +36,8 @@ pub struct Diagnosis {
     pub causes: Vec<Cause>,
     /// Where frames die, even where no cause is known.
     pub place: Option<Place>,
+    /// Frames that the kernel dropped while darkport probed, where it was allowed to watch that: evidence, and nobody's cause.
+    pub drops: Vec<KernelDrop>,
     /// Causes that were looked for and are not it, and what says so.
     pub ruled_out: Vec<RuledOut>,
     /// Causes that could not be decided, and what was missing.

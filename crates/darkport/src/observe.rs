@@ -10,7 +10,7 @@ use darkport_bridge::{Inspector, Namespace, in_namespace};
 use darkport_host::HostReader;
 use darkport_inventory::InventoryReader;
 use darkport_model::{Gap, GapReason, Observation, Source, Timestamp};
-use darkport_probe::Examiner;
+use darkport_probe::{Drops, Examiner};
 
 use crate::observer::{Claims, ObserveError, Plan};
 use crate::source::Reader;
@@ -140,6 +140,7 @@ impl Reading {
     fn read(self) {
         let mut seen = Observation::default();
         let mut inspector = None;
+        let mut drops = self.drops(&mut seen);
         let mut host = self.host_reader();
         let begun = Instant::now();
         let mut first_look = None;
@@ -164,7 +165,7 @@ impl Reading {
                     cost = begun.elapsed();
                 }
                 Step::First(Reader::Inventory) => self.inventory_reader().observe(&mut seen),
-                Step::First(Reader::Probes) => self.probe(first_look, &mut seen),
+                Step::First(Reader::Probes) => self.probe(first_look, drops.take(), &mut seen),
                 Step::Wait => self.wait(first_look, cost),
                 Step::Again(reader) => {
                     // The window is the time between the two looks at the first thing read, not what was asked for.
@@ -185,16 +186,31 @@ impl Reading {
         }
     }
 
+    /// Counts what the kernel drops from now on, before anything is sent.
+    fn drops(&self, seen: &mut Observation) -> Option<Drops> {
+        let allowed = self.plan.allowed.filter(|_| self.plan.readers.contains(&Reader::Probes))?;
+        let started = Drops::start(allowed);
+        started.map_err(|error| seen.gaps.push(Drops::missing(&error))).ok()
+    }
+
     /// Asks and listens while the window passes.
-    fn probe(&self, first_look: Option<Instant>, seen: &mut Observation) {
+    fn probe(&self, first_look: Option<Instant>, mut drops: Option<Drops>, seen: &mut Observation) {
         let left = self.end.saturating_duration_since(Instant::now());
         if self.plan.window.is_zero() {
             Reader::Probes.missing(seen, GapReason::NotAsked, "silence takes a window to be told from loss");
         } else if left < self.plan.window {
             Reader::Probes.missing(seen, GapReason::Deadline, "the deadline leaves no time for it");
         } else {
+            if let Some(drops) = &mut drops {
+                // What is dropped without probes needs time to be told from what is dropped with them.
+                thread::sleep((self.plan.window / 2).saturating_sub(drops.before()));
+                drops.probing_begins();
+            }
             let passed = first_look.map(|first| first.elapsed()).unwrap_or_default();
             Examiner::new(self.plan.window.saturating_sub(passed)).observe(seen);
+            if let Some(drops) = drops {
+                drops.finish(seen);
+            }
         }
     }
 

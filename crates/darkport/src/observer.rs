@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use darkport_bridge::{BridgeError, Namespace};
 use darkport_model::Observation;
+use darkport_probe::AllowChanges;
 
 use crate::observe;
 use crate::source::Reader;
@@ -41,6 +42,7 @@ pub(crate) struct Plan {
     pub(crate) sys: Option<PathBuf>,
     pub(crate) claims: Vec<Claims>,
     pub(crate) asked_host: Option<String>,
+    pub(crate) allowed: Option<AllowChanges>,
 }
 
 /// What the control plane says, and where that stands.
@@ -102,6 +104,7 @@ impl Observer {
             sys: None,
             claims: Vec::new(),
             asked_host: None,
+            allowed: None,
         };
         Self { plan, progress: Box::new(|_| ()) }
     }
@@ -165,6 +168,12 @@ impl Observer {
     /// The host that those lists were asked for (`nova list --host H`), which the lists themselves do not say.
     pub fn asked_host(mut self, host: impl Into<String>) -> Self {
         self.plan.asked_host = Some(host.into());
+        self
+    }
+
+    /// Allows what changes the host while it looks, and nothing afterwards: the kernel is asked to report each frame that it drops.
+    pub fn allow_changes(mut self, allowed: AllowChanges) -> Self {
+        self.plan.allowed = Some(allowed);
         self
     }
 

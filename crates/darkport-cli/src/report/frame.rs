@@ -7,6 +7,7 @@ use darkport::model::{Diagnosis, ExitCode, Gap, GapReason, HopState, InstanceSta
 
 use super::Style;
 use super::causes::hop;
+use super::drops;
 use super::layout::{Line, Paint, Section, show, wrap_to};
 
 const NAME: usize = 48;
@@ -101,6 +102,7 @@ pub(super) fn answer(diagnosis: &Diagnosis, style: &Style) -> Vec<Section> {
             sections.push(Section::whole("PLACE", text(&words, style, 3, Paint::Plain)));
         }
     }
+    sections.push(Section::cuttable("DROPS", drops::lines(diagnosis, style), 1, 6));
     sections
 }
 

@@ -1,6 +1,7 @@
 //! A diagnosis as text: one screen for a tired person, or everything.
 
 mod causes;
+mod drops;
 mod frame;
 mod layout;
 mod path;

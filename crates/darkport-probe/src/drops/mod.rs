@@ -78,6 +78,18 @@ impl Drops {
         Ok(Self { word, counting, format, begun: Instant::now(), probing: None })
     }
 
+    /// The gap that is left where it could not begin.
+    pub fn missing(error: &ProbeError) -> Gap {
+        match error {
+            ProbeError::Trace { source, .. } => {
+                let mut gap = Gap::from_io(Source::Drops, WHAT, source);
+                gap.why = format!("{error}: {source}");
+                gap
+            }
+            _ => Gap::new(Source::Drops, WHAT, GapReason::Failed, error.to_string()),
+        }
+    }
+
     /// How long it has counted without probes.
     pub fn before(&self) -> Duration {
         self.probing.unwrap_or_else(Instant::now).saturating_duration_since(self.begun)
