@@ -483,9 +483,14 @@ impl KernelDrop {
         Self { reason: reason.into(), function: function.into(), protocol: 0, frames: 1, over_ms: 0, before: 0, before_ms: 0 }
     }
 
-    /// Whether the kernel says why, and not merely where.
-    pub fn is_reasoned(&self) -> bool {
-        !matches!(self.reason.as_str(), "" | "NOT_SPECIFIED")
+    /// Whether frames end so on a healthy host too: a bridge hands its host what is for others, and the host lets it go.
+    pub fn is_usual(&self) -> bool {
+        match self.reason.as_str() {
+            // Before Linux 5.17 the function is all that is told.
+            "" => matches!(self.function.as_str(), "" | "arp_process" | "arp_rcv" | "br_pass_frame_up" | "ip_rcv" | "packet_rcv"),
+            "NOT_SPECIFIED" | "OTHERHOST" | "NO_SOCKET" | "SOCKET_FILTER" | "UNHANDLED_PROTO" | "IP_NOPROTO" | "NO_TX_TARGET" => true,
+            reason => reason.starts_with("TCP_"),
+        }
     }
 
     /// Dropped at least thrice, and more than twice as often as in the time before, to which one frame is granted that chance may have
@@ -499,6 +504,16 @@ impl KernelDrop {
 #[cfg(test)]
 mod tests {
     use super::KernelDrop;
+
+    #[test]
+    fn an_ordinary_end_is_no_evidence() {
+        for (reason, function) in [("NOT_SPECIFIED", "br_pass_frame_up"), ("OTHERHOST", "ip_rcv_core"), ("", "arp_rcv"), ("", "")] {
+            assert!(KernelDrop::new(reason, function).is_usual(), "{reason} {function}");
+        }
+        for (reason, function) in [("NETFILTER_DROP", ""), ("TC_INGRESS", "__netif_receive_skb_core"), ("", "nf_hook_slow")] {
+            assert!(!KernelDrop::new(reason, function).is_usual(), "{reason} {function}");
+        }
+    }
 
     #[test]
     fn a_drop_stands_out_against_the_time_before() {

@@ -9,14 +9,12 @@ const NAME: usize = 48;
 /// More of them help nobody who has one screen.
 const FEW: usize = 2;
 
-/// Under a place without a cause what rose while darkport asked, with the kernel's reason if any of it has one; with `-v` all.
+/// Under a place without a cause what rose while darkport asked and is no ordinary end; with `-v` all.
 pub(super) fn lines(diagnosis: &Diagnosis, style: &Style) -> Vec<Line> {
     let shown: Vec<&KernelDrop> = if style.verbose {
         diagnosis.drops.iter().collect()
     } else if diagnosis.place.is_some() && diagnosis.causes.is_empty() {
-        let rose = || diagnosis.drops.iter().filter(|drop| drop.stands_out());
-        let reasoned = rose().any(KernelDrop::is_reasoned);
-        rose().filter(|drop| drop.is_reasoned() || !reasoned).take(FEW).collect()
+        diagnosis.drops.iter().filter(|drop| drop.stands_out() && !drop.is_usual()).take(FEW).collect()
     } else {
         Vec::new()
     };
@@ -92,11 +90,12 @@ mod tests {
     }
 
     #[test]
-    fn an_old_kernel_names_the_function_only_and_a_hidden_one_neither() {
-        let (old, hidden) = (drop("", "nf_hook_slow", 9), drop("", "", 9));
+    fn an_old_kernel_names_the_function_only_and_one_that_hides_its_addresses_the_reason() {
         let words = |drop| told(&diagnosis(vec![drop]), &Style::default()).concat();
-        assert_eq!(words(old), "DROPS     the kernel dropped 9 ARP frames meanwhile in nf_hook_slow");
-        assert_eq!(words(hidden), "DROPS     the kernel dropped 9 ARP frames meanwhile");
+        let (old, hidden) = (words(drop("", "nf_hook_slow", 9)), words(drop("TC_INGRESS", "", 9)));
+        assert_eq!(old, "DROPS     the kernel dropped 9 ARP frames meanwhile in nf_hook_slow");
+        assert_eq!(hidden, "DROPS     the kernel dropped 9 ARP frames meanwhile: TC_INGRESS");
+        assert_eq!(words(drop("NOT_SPECIFIED", "br_pass_frame_up", 9)), "", "an ordinary end");
     }
 
     #[test]
