@@ -151,6 +151,10 @@ impl PacketSocket {
         }
         sys::set(&fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
         sys::set(&fd, libc::SOL_PACKET, libc::PACKET_AUXDATA, 1)?;
+        if !options.outgoing {
+            // From Linux 4.20 on outgoing frames need not even be cloned for the filter to refuse them (net/core/dev.c, `dev_queue_xmit_nit`).
+            let _ = sys::set(&fd, libc::SOL_PACKET, sys::PACKET_IGNORE_OUTGOING, 1);
+        }
         sys::bind(&fd, options.interface)?;
         Ok(Self { fd, ring: sys::Ring::new(BATCH, KEPT), begun: Instant::now(), dropped: 0 })
     }

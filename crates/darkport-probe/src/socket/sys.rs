@@ -16,6 +16,9 @@ const EVERY_PROTOCOL: u16 = 0x0003_u16.to_be();
 /// Room for a time stamp and auxiliary data: 32 and 40 bytes.
 const CONTROL: usize = 128;
 
+/// `include/uapi/linux/if_packet.h`; not in every version of `libc`.
+pub(super) const PACKET_IGNORE_OUTGOING: libc::c_int = 23;
+
 fn check(result: libc::c_int) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::last_os_error())
 }
