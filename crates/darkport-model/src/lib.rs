@@ -46,8 +46,8 @@ pub use link::{BondSlaveState, Carrier, Counters, Link, LinkKind, OperState, Por
 pub use observation::{LoadError, Observation, SCHEMA, SchemaVersion};
 pub use path::{Hop, HopKind, HopState, Path};
 pub use probes::{
-    ArpAnswer, ArpProbe, Crossing, DhcpOffer, DhcpProbe, Heard, HeardArp, HeardDhcp, KernelDrop, Origin, Part, Probes, SyntheticRun,
-    SyntheticTest, TestKind, Whom,
+    ArpAnswer, ArpProbe, Crossing, DhcpLease, DhcpOffer, DhcpOption, DhcpProbe, Heard, HeardArp, HeardDhcp, KernelDrop, Origin, Part,
+    Probes, SyntheticRun, SyntheticTest, TestKind, Whom,
 };
 pub use process::{Process, ProcessRole, Thread};
 pub use sample::Sampled;

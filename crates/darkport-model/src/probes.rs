@@ -259,13 +259,16 @@ impl HeardDhcp {
     }
 }
 
-/// A DISCOVER (RFC 2131) and what came back. No lease was taken.
+/// A DISCOVER (RFC 2131) and what came back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct DhcpProbe {
-    /// The bridge whose segment it is about.
+    /// The bridge, or other device, whose segment it is about.
     pub bridge: IfIndex,
+    /// The VLAN that was asked in, where the questions bore a tag.
+    #[serde(default)]
+    pub vid: Option<Vid>,
     /// Where it began.
     #[serde(default)]
     pub origin: Origin,
@@ -273,9 +276,15 @@ pub struct DhcpProbe {
     pub mac: MacAddr,
     /// How often it was asked.
     pub sent: u32,
-    /// The offers, one for each server.
+    /// The offers, one for each server and each hardware address that its frames came from.
     #[serde(default)]
     pub offers: Vec<DhcpOffer>,
+    /// Set where more made offers than are kept: somebody makes them up.
+    #[serde(default)]
+    pub cut: bool,
+    /// The lease that was taken, where one was wanted. It was given back.
+    #[serde(default)]
+    pub lease: Option<DhcpLease>,
     /// Servers that are alive (they answered a DHCPINFORM) but offered nothing: they do not know the client.
     #[serde(default)]
     pub alive: Vec<Ipv4Addr>,
@@ -298,16 +307,44 @@ impl DhcpProbe {
     pub fn new(bridge: IfIndex, mac: MacAddr) -> Self {
         Self {
             bridge,
+            vid: None,
             origin: Origin::Host,
             mac,
             sent: 0,
             offers: Vec::new(),
+            cut: false,
+            lease: None,
             alive: Vec::new(),
             refused: Vec::new(),
             expected: Vec::new(),
             way: Vec::new(),
             unheard: false,
         }
+    }
+}
+
+/// An address that a server was asked to lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct DhcpLease {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// The server; none where a remembered address was asked for and nobody answered.
+    #[serde(default)]
+    pub server: Option<Ipv4Addr>,
+    /// What the server said; silence is none.
+    #[serde(default)]
+    pub granted: Option<bool>,
+    /// Whether a RELEASE was sent, which nobody confirms.
+    #[serde(default)]
+    pub released: bool,
+}
+
+impl DhcpLease {
+    /// `address` is asked for.
+    pub fn new(address: Ipv4Addr, server: Option<Ipv4Addr>) -> Self {
+        Self { address, server, granted: None, released: false }
     }
 }
 
@@ -337,15 +374,50 @@ pub struct DhcpOffer {
     /// Seconds that it is good for (option 51).
     #[serde(default)]
     pub lease_s: Option<u32>,
-    /// Whether the UDP checksum was right; none where the server sent none.
+    /// Whether the UDP checksum was right; none where the server sent none, or left it to hardware.
     #[serde(default)]
     pub checksum_ok: Option<bool>,
+    /// Set where the checksum was left to hardware that the frame did not pass: the server is on this host, and an old client that checks the sum for
+    /// itself throws the offer away.
+    #[serde(default)]
+    pub checksum_unfinished: bool,
+    /// Set where its options are cut short, or one that matters has an impossible length.
+    #[serde(default)]
+    pub malformed: bool,
+    /// How many such offers came.
+    #[serde(default)]
+    pub count: u32,
+    /// All its options but the message's type, as far as they fit.
+    #[serde(default)]
+    pub options: Vec<DhcpOption>,
     /// Microseconds from the first question to it.
     #[serde(default)]
     pub after_us: Option<u64>,
     /// The first device of this host that it came in by.
     #[serde(default)]
     pub came_in_by: Option<IfIndex>,
+    /// The devices that it crossed, in order.
+    #[serde(default)]
+    pub way: Vec<Crossing>,
+}
+
+/// An option of a DHCP message (RFC 2132).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct DhcpOption {
+    /// Which.
+    pub code: u8,
+    /// Its bytes in hexadecimal: what a server says may be anything.
+    pub hex: String,
+}
+
+impl DhcpOption {
+    /// An option with these bytes.
+    pub fn new(code: u8, bytes: &[u8]) -> Self {
+        let hex = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]).filter_map(|half| char::from_digit(half.into(), 16)).collect();
+        Self { code, hex }
+    }
 }
 
 impl DhcpOffer {
@@ -361,8 +433,13 @@ impl DhcpOffer {
             name_servers: Vec::new(),
             lease_s: None,
             checksum_ok: None,
+            checksum_unfinished: false,
+            malformed: false,
+            count: 1,
+            options: Vec::new(),
             after_us: None,
             came_in_by: None,
+            way: Vec::new(),
         }
     }
 }

@@ -11,6 +11,8 @@ pub(super) struct Extra {
     pub(super) stamp: Option<Duration>,
     /// Its VLAN tag.
     pub(super) tag: Option<Tag>,
+    /// Its checksum is not made yet.
+    pub(super) unfinished: bool,
 }
 
 const WORD: usize = size_of::<usize>();
@@ -26,7 +28,7 @@ pub(super) fn read(mut bytes: &[u8]) -> Extra {
         let Some(data) = bytes.get(HEADER..length) else { break };
         match (level, kind) {
             (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => extra.stamp = stamp(data),
-            (libc::SOL_PACKET, libc::PACKET_AUXDATA) => extra.tag = tag(data),
+            (libc::SOL_PACKET, libc::PACKET_AUXDATA) => (extra.tag, extra.unfinished) = (tag(data), unfinished(data)),
             _ => {}
         }
         bytes = bytes.get(length.next_multiple_of(WORD)..).unwrap_or_default();
@@ -67,6 +69,10 @@ fn tag(data: &[u8]) -> Option<Tag> {
     (status & TAG_VALID != 0).then(|| Tag::from_parts(protocol, control))
 }
 
+fn unfinished(data: &[u8]) -> bool {
+    chunk(data, 0).map(u32::from_ne_bytes).is_some_and(|status| status & libc::TP_STATUS_CSUMNOTREADY != 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_stamp_and_the_tag_are_found() {
-        let mut auxdata = (TAG_VALID | TPID_VALID).to_ne_bytes().to_vec();
+        let mut auxdata = (TAG_VALID | TPID_VALID | libc::TP_STATUS_CSUMNOTREADY).to_ne_bytes().to_vec();
         auxdata.extend([0; 12]);
         auxdata.extend(1102u16.to_ne_bytes());
         auxdata.extend(0x88a8u16.to_ne_bytes());
@@ -92,7 +98,8 @@ mod tests {
         bytes.extend(message(1, 99, &[1, 2, 3]));
         bytes.extend(message(libc::SOL_PACKET, libc::PACKET_AUXDATA, &auxdata));
         let extra = read(&bytes);
-        assert_eq!(extra, Extra { stamp: Some(Duration::new(1_424_755_800, 5)), tag: Some(Tag::from_parts(0x88a8, 1102)) });
+        let stamp = Some(Duration::new(1_424_755_800, 5));
+        assert_eq!(extra, Extra { stamp, tag: Some(Tag::from_parts(0x88a8, 1102)), unfinished: true });
         let untagged = message(libc::SOL_PACKET, libc::PACKET_AUXDATA, &[0; 20]);
         assert_eq!(read(&untagged), Extra::default());
     }

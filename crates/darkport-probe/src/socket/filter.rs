@@ -19,6 +19,11 @@ pub enum Filter {
     Questions,
     /// All of ARP, in a VLAN too.
     Arp,
+    /// DHCP of one conversation, or of all, both ways; in a VLAN too.
+    Dhcp {
+        /// The conversation's number.
+        xid: Option<u32>,
+    },
     /// None: for a socket that only sends.
     Nothing,
 }
@@ -29,6 +34,7 @@ pub(super) type Instruction = (u16, u8, u8, u32);
 const LOAD_WORD: u16 = 0x20;
 const LOAD_HALF: u16 = 0x28;
 const LOAD_BYTE: u16 = 0x30;
+const LOAD_WORD_AT_X: u16 = 0x40;
 const LOAD_HALF_AT_X: u16 = 0x48;
 const LOAD_BYTE_AT_X: u16 = 0x50;
 /// X = four times the low half of a byte: the length of an IPv4 header.
@@ -62,6 +68,17 @@ impl Filter {
                 program.extend([(LOAD_HALF, 0, 0, 12), (EQUAL, 5, 0, 0x0806)]);
                 program.extend(tagged);
                 program.extend(ends());
+                return finish(program);
+            }
+            Self::Dhcp { xid } => {
+                let untagged = dhcp(xid, 0);
+                let past = u8::try_from(untagged.len()).unwrap_or(NO);
+                program.extend([(LOAD_HALF, 0, 0, 12), (EQUAL, 0, past, 0x0800)]);
+                program.extend(untagged);
+                // `a` holds the protocol still: what is not IPv4 leads here.
+                program.extend([(EQUAL, 1, 0, 0x8100), (EQUAL, 0, NO, 0x88a8), (LOAD_HALF, 0, 0, 16), (EQUAL, 0, NO, 0x0800)]);
+                program.extend(dhcp(xid, 4));
+                program.push((RETURN, 0, 0, 0));
                 return finish(program);
             }
             Self::Answers { mac, .. } => {
@@ -99,6 +116,25 @@ impl Filter {
     }
 }
 
+/// From the IPv4 header on, `shift` bytes behind its usual place: UDP to or from a client's port to or from a server's, of this conversation.
+fn dhcp(xid: Option<u32>, shift: u32) -> Vec<Instruction> {
+    let mut program = vec![
+        (LOAD_BYTE, 0, 0, 23 + shift),
+        (EQUAL, 0, NO, 17),
+        (LOAD_HALF, 0, 0, 20 + shift),
+        (ANY_BIT, NO, 0, 0x1fff),
+        (LOAD_X_HEADER, 0, 0, 14 + shift),
+        (LOAD_HALF_AT_X, 0, 0, 16 + shift),
+        (EQUAL, 1, 0, 67),
+        (EQUAL, 0, NO, 68),
+    ];
+    if let Some(xid) = xid {
+        program.extend([(LOAD_WORD_AT_X, 0, 0, 26 + shift), (EQUAL, 0, NO, xid)]);
+    }
+    program.push((RETURN, 0, 0, 0x4_0000));
+    program
+}
+
 /// Take the whole frame, or nothing.
 fn ends() -> [Instruction; 2] {
     [(RETURN, 0, 0, 0x4_0000), (RETURN, 0, 0, 0)]
@@ -123,7 +159,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::wire::{Arp, BROADCAST, Frame, Ipv4, Message};
+    use crate::wire::{Arp, BROADCAST, DhcpMessage, DhcpOptions, Frame, Ipv4, Message, Tag, Udp};
 
     const ME: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
     const YOU: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
@@ -142,6 +178,7 @@ mod tests {
                 LOAD_WORD => load(place, 4),
                 LOAD_HALF => load(place, 2),
                 LOAD_BYTE => load(place, 1),
+                LOAD_WORD_AT_X => load(x + place, 4),
                 LOAD_HALF_AT_X => load(x + place, 2),
                 LOAD_BYTE_AT_X => load(x + place, 1),
                 LOAD_X_HEADER => {
@@ -230,6 +267,30 @@ mod tests {
             assert!(!passes(&program, &frame, 0));
         }
         assert!(!passes(&Filter::Nothing.program(true), &arp(true, ME), 0));
+    }
+
+    #[test]
+    fn dhcp_passes_in_a_vlan_and_without() {
+        let frame = |xid: u32, port: u16, tag: Option<u16>| {
+            let (options, mut payload, mut bytes) = (DhcpOptions::of(1).finish(), Vec::new(), Vec::new());
+            DhcpMessage::request(xid, ME, &options).encode(&mut payload);
+            let message = Message::Udp(Udp::new((Ipv4Addr::UNSPECIFIED, 68), (Ipv4Addr::BROADCAST, port), &payload));
+            Frame::new(BROADCAST, ME, tag.map(|protocol| Tag::from_parts(protocol, 1102)), message).encode(&mut bytes);
+            bytes
+        };
+        let (mine, all) = (Filter::Dhcp { xid: Some(7) }.program(true), Filter::Dhcp { xid: None }.program(true));
+        for tag in [None, Some(0x8100), Some(0x88a8)] {
+            assert!(passes(&mine, &frame(7, 67, tag), OUTGOING) && passes(&mine, &frame(7, 68, tag), 0), "{tag:?}");
+            assert!(!passes(&mine, &frame(8, 67, tag), 0) && passes(&all, &frame(8, 67, tag), 0));
+            let mut fragment = frame(7, 67, tag);
+            fragment[if tag.is_some() { 25 } else { 21 }] = 1;
+            assert!(!passes(&mine, &frame(7, 53, tag), 0) && !passes(&mine, &fragment, 0) && !passes(&mine, &frame(7, 67, tag)[..30], 0));
+        }
+        for program in [&mine, &all] {
+            assert!(!passes(program, &arp(true, ME), 0) && !passes(program, &echo(true, 7, ME), 0));
+            assert!(!passes(program, &frame(7, 67, Some(0x8101)), 0));
+        }
+        assert!(!passes(&Filter::Dhcp { xid: None }.program(false), &frame(7, 67, None), OUTGOING));
     }
 
     #[test]

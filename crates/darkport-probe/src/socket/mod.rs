@@ -75,12 +75,14 @@ pub struct Received<'a> {
     pub interface: u32,
     /// How it came by.
     pub kind: PacketType,
+    /// Its transport checksum is left to hardware that it has not passed (`TP_STATUS_CSUMNOTREADY`): a neighbour on this host sent it.
+    pub unfinished: bool,
 }
 
 impl<'a> Received<'a> {
     /// A whole frame without a tag, `at` this time: for tests and for replaying.
     pub fn new(bytes: &'a [u8], at: Duration) -> Self {
-        Self { bytes, length: bytes.len(), tag: None, at, interface: 0, kind: PacketType::Host }
+        Self { bytes, length: bytes.len(), tag: None, at, interface: 0, kind: PacketType::Host, unfinished: false }
     }
 
     /// The same with a tag.
@@ -230,6 +232,7 @@ impl PacketSocket {
                     libc::PACKET_OUTGOING => PacketType::Outgoing,
                     other => PacketType::Other(other),
                 },
+                unfinished: extra.unfinished,
             });
         }
         Ok(count)

@@ -175,7 +175,7 @@ impl Machine {
         match frame.message {
             Message::Arp(arp) => self.hear_arp(received.at, frame.source, &arp),
             Message::Ipv4(packet) => self.hear_echo(received.at, &packet),
-            Message::Icmpv6(_) => None,
+            Message::Icmpv6(_) | Message::Udp(_) => None,
         }
     }
 

@@ -3,7 +3,7 @@
 use darkport_model::{MacAddr, Vid};
 
 use super::read::Reader;
-use super::{Arp, Icmpv6, Ipv4, Layer, WireError};
+use super::{Arp, Icmpv6, Ipv4, Layer, Udp, WireError, ipv4, udp};
 
 const ARP: u16 = 0x0806;
 const IPV4: u16 = 0x0800;
@@ -64,6 +64,8 @@ pub enum Message<'a> {
     Arp(Arp),
     /// An IPv4 packet with an ICMP echo.
     Ipv4(Ipv4<'a>),
+    /// An IPv4 packet with a UDP datagram.
+    Udp(Udp<'a>),
     /// An IPv6 packet with a neighbour or router message.
     Icmpv6(Icmpv6),
 }
@@ -96,7 +98,11 @@ impl<'a> Frame<'a> {
         }
         let message = match kind {
             ARP => Message::Arp(Arp::decode(rest)?),
-            IPV4 => Message::Ipv4(Ipv4::decode(rest)?),
+            IPV4 => match ipv4::Header::decode(rest)? {
+                (header, payload) if header.protocol == ipv4::ICMP => Message::Ipv4(Ipv4::decode(&header, payload)?),
+                (header, payload) if header.protocol == udp::UDP => Message::Udp(Udp::decode(&header, payload)?),
+                (header, _) => return Err(WireError::Unsupported { layer: Layer::Ipv4, value: header.protocol.into() }),
+            },
             IPV6 => Message::Icmpv6(Icmpv6::decode(rest)?),
             other => return Err(WireError::Unsupported { layer: Layer::Ethernet, value: other.into() }),
         };
@@ -114,13 +120,14 @@ impl<'a> Frame<'a> {
         }
         let kind = match self.message {
             Message::Arp(_) => ARP,
-            Message::Ipv4(_) => IPV4,
+            Message::Ipv4(_) | Message::Udp(_) => IPV4,
             Message::Icmpv6(_) => IPV6,
         };
         into.extend_from_slice(&kind.to_be_bytes());
         match &self.message {
             Message::Arp(message) => message.encode(into),
             Message::Ipv4(message) => message.encode(into),
+            Message::Udp(message) => message.encode(into),
             Message::Icmpv6(message) => message.encode(into),
         }
         if into.len() < begin + SHORTEST {

@@ -1,11 +1,11 @@
-//! IPv4 with an ICMP echo in it (RFC 791, RFC 792).
+//! IPv4 with an ICMP echo in it (RFC 791, RFC 792), and the header that UDP has too.
 
 use std::net::Ipv4Addr;
 
 use super::read::Reader;
 use super::{Layer, WireError, checksum};
 
-const ICMP: u8 = 1;
+pub(super) const ICMP: u8 = 1;
 
 /// An IPv4 packet that carries an ICMP echo. Options are read over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,31 @@ impl<'a> Ipv4<'a> {
         Self { source: self.destination, destination: self.source, ttl: 64, dont_fragment: false, echo: Echo { reply: true, ..self.echo } }
     }
 
-    pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, WireError> {
+    pub(super) fn decode(header: &Header, payload: &'a [u8]) -> Result<Self, WireError> {
+        let Header { source, destination, ttl, dont_fragment, .. } = *header;
+        Ok(Self { source, destination, ttl, dont_fragment, echo: Echo::decode(payload)? })
+    }
+
+    pub(super) fn encode(&self, into: &mut Vec<u8>) {
+        let Self { source, destination, ttl, dont_fragment, .. } = *self;
+        Header { source, destination, ttl, dont_fragment, protocol: ICMP }.encode(8 + self.echo.payload.len(), into);
+        self.echo.encode(into);
+    }
+}
+
+/// What of an IPv4 header matters here. Options are read over.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Header {
+    pub(super) source: Ipv4Addr,
+    pub(super) destination: Ipv4Addr,
+    pub(super) ttl: u8,
+    pub(super) dont_fragment: bool,
+    pub(super) protocol: u8,
+}
+
+impl Header {
+    /// The header and what the packet carries.
+    pub(super) fn decode(bytes: &[u8]) -> Result<(Self, &[u8]), WireError> {
         let unsupported = |layer, value: u32| Err(WireError::Unsupported { layer, value });
         let mut header = Reader::new(bytes, Layer::Ipv4, 20)?;
         let first = header.u8()?;
@@ -72,31 +96,28 @@ impl<'a> Ipv4<'a> {
         if checksum(&[whole]) != 0 {
             return Err(WireError::Checksum { layer: Layer::Ipv4 });
         }
-        // Later fragments, and first ones with more to come: an echo of the probes is never cut.
+        // Later fragments, and first ones with more to come: what the probes send and wait for is never cut.
         if fragment & 0x3fff != 0 {
             return unsupported(Layer::Ipv4, fragment.into());
         }
-        if protocol != ICMP {
-            return unsupported(Layer::Ipv4, protocol.into());
-        }
         // What follows `total` is Ethernet's filling.
-        let echo = Echo::decode(bytes.get(length..total).ok_or(truncated(total))?)?;
-        Ok(Self { source, destination, ttl, dont_fragment: fragment & 0x4000 != 0, echo })
+        let payload = bytes.get(length..total).ok_or(truncated(total))?;
+        Ok((Self { source, destination, ttl, dont_fragment: fragment & 0x4000 != 0, protocol }, payload))
     }
 
-    pub(super) fn encode(&self, into: &mut Vec<u8>) {
+    /// Writes the header of a packet that carries `length` bytes.
+    pub(super) fn encode(&self, length: usize, into: &mut Vec<u8>) {
         let begin = into.len();
-        let total = u16::try_from(28 + self.echo.payload.len()).unwrap_or(u16::MAX);
+        let total = u16::try_from(20 + length).unwrap_or(u16::MAX);
         into.extend_from_slice(&[0x45, 0]);
         into.extend_from_slice(&total.to_be_bytes());
-        into.extend_from_slice(&[0, 0, if self.dont_fragment { 0x40 } else { 0 }, 0, self.ttl, ICMP, 0, 0]);
+        into.extend_from_slice(&[0, 0, if self.dont_fragment { 0x40 } else { 0 }, 0, self.ttl, self.protocol, 0, 0]);
         into.extend_from_slice(&self.source.octets());
         into.extend_from_slice(&self.destination.octets());
         let sum = into.get(begin..).map_or(0, |header| checksum(&[header]));
         if let Some(place) = into.get_mut(begin + 10..begin + 12) {
             place.copy_from_slice(&sum.to_be_bytes());
         }
-        self.echo.encode(into);
     }
 }
 

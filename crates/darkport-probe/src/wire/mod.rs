@@ -4,15 +4,21 @@
 //! at one frame only and hold no state.
 
 mod arp;
+mod dhcp;
 mod ethernet;
 mod icmpv6;
 mod ipv4;
+mod options;
 mod read;
+mod udp;
 
 pub use arp::{Arp, ArpOperation};
+pub use dhcp::DhcpMessage;
 pub use ethernet::{Frame, Message, Tag};
 pub use icmpv6::{Icmpv6, Icmpv6Message};
 pub use ipv4::{Echo, Ipv4};
+pub use options::{DhcpOptions, Options};
+pub use udp::{Udp, UdpChecksum};
 
 /// The address of every station (IEEE 802.3).
 pub const BROADCAST: darkport_model::MacAddr = darkport_model::MacAddr([0xff; 6]);
@@ -61,6 +67,10 @@ pub enum Layer {
     Ipv4,
     /// RFC 792.
     Icmp,
+    /// RFC 768.
+    Udp,
+    /// RFC 2131.
+    Dhcp,
     /// RFC 8200.
     Ipv6,
     /// RFC 4443, RFC 4861.
@@ -75,6 +85,8 @@ impl std::fmt::Display for Layer {
             Self::Arp => "ARP",
             Self::Ipv4 => "IPv4",
             Self::Icmp => "ICMP",
+            Self::Udp => "UDP",
+            Self::Dhcp => "DHCP",
             Self::Ipv6 => "IPv6",
             Self::Icmpv6 => "ICMPv6",
         })
@@ -98,5 +110,7 @@ pub(crate) fn checksum(pieces: &[&[u8]]) -> u16 {
     !u16::try_from(sum).unwrap_or(0xffff)
 }
 
+#[cfg(test)]
+mod dhcp_tests;
 #[cfg(test)]
 mod tests;

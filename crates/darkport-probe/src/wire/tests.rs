@@ -141,7 +141,13 @@ fn messages(payload: &'static [u8]) -> impl Strategy<Value = Message<'static>> {
     ];
     let icmpv6 = (any::<Ipv6Addr>(), any::<Ipv6Addr>(), message)
         .prop_map(|(source, destination, message)| Message::Icmpv6(Icmpv6 { source, destination, message }));
-    prop_oneof![arp, echo, icmpv6]
+    let sum = prop_oneof![Just(UdpChecksum::Right), Just(UdpChecksum::Wrong), Just(UdpChecksum::Absent)];
+    let udp = (any::<Ipv4Addr>(), any::<Ipv4Addr>(), any::<u8>(), any::<bool>(), any::<u16>(), any::<u16>(), sum, 0..=payload.len())
+        .prop_map(move |(source, destination, ttl, dont_fragment, source_port, destination_port, checksum, length)| {
+            let payload = &payload[..length];
+            Message::Udp(Udp { source, destination, ttl, dont_fragment, source_port, destination_port, checksum, payload })
+        });
+    prop_oneof![arp, echo, icmpv6, udp]
 }
 
 proptest! {
