@@ -341,6 +341,28 @@ fn the_rate_is_kept_and_the_deadline_too() {
 }
 
 #[test]
+fn where_answers_get_lost_it_slows_down() {
+    let took = |lost: u8| {
+        let mut fast = plan(20_000, false);
+        fast.settings.rate = 1_000_000;
+        let mut net = Net::of((1..=400).map(|index| (address(index), vec![mac(index)])).collect());
+        net.losses = (1..=400).filter(|index| index % 10 == 0).map(|index| (address(index), lost)).collect();
+        let mut machine = Machine::new(fast);
+        let took = play(&mut machine, &mut net, |_, _| ());
+        assert_eq!(machine.states().iter().filter(|state| answered(state.arp)).count(), 400);
+        (took, machine.counts().broadcasts)
+    };
+    let ((quick, frames), (slow, more)) = (took(0), took(2));
+    assert!(quick < 500_000, "{quick} µs for {frames}");
+    assert!(slow > 1_500_000, "{slow} µs for {more}, most of them at 50,000 a second");
+}
+
+#[test]
+fn a_sweep_of_very_many_has_a_higher_rate() {
+    assert_eq!([1, 2_046, 16_382, 65_534, 1 << 20].map(Settings::rate_for), [50_000, 50_000, 50_000, 196_602, 200_000]);
+}
+
+#[test]
 fn a_known_address_is_asked_directly_after_the_first_time() {
     let mut known = plan(1, false);
     known.targets[0].mac = Some(mac(1));

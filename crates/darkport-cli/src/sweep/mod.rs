@@ -100,7 +100,7 @@ fn inventory(args: &DarkportSweep) -> Result<Observation, ExitCode> {
 
 fn sweep(args: &DarkportSweep, device: &str, targets: Vec<Target>) -> Result<SweepReport, ProbeError> {
     let mut settings = Settings::default();
-    settings.rate = args.rate;
+    settings.rate = args.rate.unwrap_or_else(|| Settings::rate_for(targets.len()));
     settings.tries = args.tries;
     settings.deadline = args.deadline;
     settings.icmp = args.icmp;

@@ -4,40 +4,43 @@ use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use darkport_model::{MacAddr, Vid};
-
 use super::lanes::{Lanes, Stage};
 use super::plan::Plan;
-use super::state::{Ask, Counts, Holder, Next, Outcome, State, cookie, waits};
+use super::state::{Ask, Counts, Next, Outcome, State, cookie, waits};
 use super::timing::{MOST_TRIES, Timing};
 use crate::socket::Received;
-use crate::wire::{Arp, ArpOperation, BROADCAST, Frame, Ipv4, Message, Tag};
+use crate::wire::{Arp, BROADCAST, Frame, Ipv4, Message, Tag};
 
-/// Frames that are sent at once at most.
+/// Frames that are asked for at once at most.
 const BURST: u32 = 64;
+/// No more are given while so many wait to be sent: all of them bear one time, so that sending them must take no more than a moment.
+const TURN: usize = 512;
+/// The rate that it falls back to where answers get lost: perhaps it is this sweep that there is no room for.
+const GENTLE: u32 = 50_000;
+/// Answers and loss from which on that is judged.
+const ENOUGH: u32 = 100;
+const LOSSY: f64 = 0.02;
 /// A sender that was held up may catch up on that much.
 const CATCH_UP: Duration = Duration::from_millis(5);
 /// A sender that takes longer than that for one call's questions was held up: the time is this host's and not the network's.
 const HELD_UP: Duration = Duration::from_millis(5);
 /// A second holder of an address may take longer to answer than the first: that long after the last broadcast it is still heard.
 const LINGER: Duration = Duration::from_millis(20);
-/// Hardware addresses kept for one address.
-const HOLDERS: usize = 8;
 
 /// The sweep as a state machine: [`poll`](Self::poll) takes the time and a frame, and says what to send and when to come back. It reads
 /// no clock and keeps a bounded state for each target, whatever comes in.
 #[derive(Debug)]
 pub struct Machine {
-    plan: Plan,
-    states: Vec<State>,
+    pub(super) plan: Plan,
+    pub(super) states: Vec<State>,
     fresh: usize,
-    to_echo: VecDeque<u32>,
+    pub(super) to_echo: VecDeque<u32>,
     lanes: Lanes,
-    arp: Timing,
-    echo: Timing,
+    pub(super) arp: Timing,
+    pub(super) echo: Timing,
     next_send: Duration,
     last_broadcast: Duration,
-    open: usize,
+    pub(super) open: usize,
     counts: Counts,
     done: bool,
 }
@@ -72,7 +75,8 @@ impl Machine {
         }
     }
 
-    /// It is `now`, and perhaps `frame` came in: appends what is to be sent to `asks`.
+    /// It is `now`, and perhaps `frame` came in: appends what is to be sent to `asks`, as long
+    /// as no 512 are in there.
     pub fn poll(&mut self, now: Duration, frame: Option<Received<'_>>, asks: &mut Vec<Ask>) -> Next {
         if let Some(frame) = frame {
             match self.hear(&frame) {
@@ -84,8 +88,8 @@ impl Machine {
             self.done = true;
             return Next::Done;
         }
-        let interval = Duration::from_secs(1) / self.plan.settings.rate.max(1);
-        while now >= self.next_send {
+        let interval = Duration::from_secs(1) / self.rate();
+        while now >= self.next_send && asks.len() < TURN {
             let before = asks.len();
             for _ in 0..BURST {
                 let Some(ask) = self.next_ask(now) else { break };
@@ -98,6 +102,12 @@ impl Machine {
             self.next_send = self.next_send.max(now.saturating_sub(CATCH_UP)) + interval * sent;
         }
         self.next(now)
+    }
+
+    /// Frames a second, now.
+    fn rate(&self) -> u32 {
+        let lossy = self.arp.answers() >= ENOUGH && self.arp.loss().is_some_and(|loss| loss > LOSSY);
+        self.plan.settings.rate.min(if lossy { GENTLE } else { u32::MAX }).max(1)
     }
 
     /// The questions that the call at `asked` gave had all left by `at`. Where this host was held up between the two, answers are timed
@@ -161,82 +171,6 @@ impl Machine {
                 Frame::new(to, self.plan.mac, tag, Message::Ipv4(packet)).encode(into);
             }
         }
-    }
-
-    /// None for what answers nothing.
-    fn hear(&mut self, received: &Received<'_>) -> Option<()> {
-        let frame = Frame::decode(received.bytes, received.tag).ok()?;
-        let [outer, inner] = frame.tags;
-        // VLAN 0 is a priority and no VLAN (IEEE 802.1Q, 9.6).
-        let vid = outer.map(|tag| tag.control & 0xfff).filter(|vid| *vid != 0);
-        if frame.destination != self.plan.mac || vid != self.plan.vid.map(Vid::get).filter(|vid| *vid != 0) || inner.is_some() {
-            return None;
-        }
-        match frame.message {
-            Message::Arp(arp) => self.hear_arp(received.at, frame.source, &arp),
-            Message::Ipv4(packet) => self.hear_echo(received.at, &packet),
-            Message::Icmpv6(_) | Message::Udp(_) => None,
-        }
-    }
-
-    fn find(&self, address: Ipv4Addr) -> Option<usize> {
-        self.plan.targets.binary_search_by_key(&address, |target| target.address).ok()
-    }
-
-    fn hear_arp(&mut self, at: Duration, frame_from: MacAddr, arp: &Arp) -> Option<()> {
-        if arp.operation != ArpOperation::Reply || !arp.sender_mac.is_unicast() || arp.sender_mac == self.plan.mac {
-            return None;
-        }
-        let index = self.find(arp.sender)?;
-        let state = self.states.get_mut(index).filter(|state| state.arp_tries > 0)?;
-        let known = state.holders.iter().position(|holder| holder.mac == arp.sender_mac && holder.frame_from == frame_from);
-        if let Some(holder) = known.and_then(|known| state.holders.get_mut(known)) {
-            holder.answers = holder.answers.saturating_add(1);
-        } else if state.holders.len() < HOLDERS {
-            state.holders.push(Holder { mac: arp.sender_mac, frame_from, answers: 1 });
-        }
-        // Where it is known who ought to answer, another's word does not end the asking.
-        let another = self.plan.targets.get(index)?.mac.is_some_and(|mac| mac != arp.sender_mac);
-        if matches!(state.arp, Outcome::Answered(_)) || (another && state.arp == Outcome::Open) {
-            return Some(());
-        }
-        let rtt = (state.arp_tries == 1).then(|| at.saturating_sub(state.last_asked));
-        self.arp.answer(state.arp_tries, rtt);
-        self.answered(index, rtt);
-        Some(())
-    }
-
-    /// Somebody has the address: what is left to ask is the echo.
-    fn answered(&mut self, index: usize, rtt: Option<Duration>) {
-        let (Some(state), Some(target)) = (self.states.get_mut(index), self.plan.targets.get(index)) else { return };
-        let was_open = state.arp == Outcome::Open;
-        state.arp = Outcome::Answered(rtt);
-        if self.plan.settings.icmp && self.plan.source_for(target.address).is_some() {
-            // One that was given up already is asked after all.
-            self.open += usize::from(!was_open);
-            state.echo = Outcome::Open;
-            self.to_echo.extend(u32::try_from(index));
-        } else {
-            self.open -= usize::from(was_open);
-            state.echo = Outcome::NotAsked;
-        }
-    }
-
-    fn hear_echo(&mut self, at: Duration, packet: &Ipv4<'_>) -> Option<()> {
-        let echo = packet.echo;
-        let index = self.find(packet.source)?;
-        let expected = cookie(self.plan.secret, packet.source, echo.sequence);
-        let ours = echo.reply && echo.id == self.plan.echo_id() && echo.payload == expected;
-        let state = self.states.get_mut(index).filter(|state| ours && (1..=u16::from(state.echo_tries)).contains(&echo.sequence))?;
-        if matches!(state.echo, Outcome::Answered(_)) {
-            return Some(());
-        }
-        self.open -= usize::from(state.echo == Outcome::Open);
-        // The answer tells which try it is for; only the last one's time is kept.
-        let rtt = (echo.sequence == u16::from(state.echo_tries)).then(|| at.saturating_sub(state.last_asked));
-        state.echo = Outcome::Answered(rtt);
-        self.echo.answer(state.echo_tries, rtt);
-        Some(())
     }
 
     /// New targets first, since the last of them decides when all is done; then echoes, then whoever waits in vain.

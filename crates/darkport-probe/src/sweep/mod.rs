@@ -1,6 +1,7 @@
 //! The sweep: who answers for which address.
 
 mod findings;
+mod hearing;
 mod lanes;
 mod machine;
 mod plan;

@@ -57,6 +57,11 @@ impl Timing {
         self.smoothed
     }
 
+    /// Addresses that answered.
+    pub(super) fn answers(&self) -> u32 {
+        self.answered
+    }
+
     /// The share of tries without an answer among addresses that did answer.
     pub(super) fn loss(&self) -> Option<f64> {
         (self.answered > 0).then(|| 1.0 - f64::from(self.answered) / f64::from(self.tries.max(1)))
