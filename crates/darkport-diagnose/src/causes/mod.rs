@@ -49,6 +49,8 @@ pub(crate) static ALL: &[Definition] = &[
     wire::switch_silent::CAUSE,
     wire::vlan_not_trunked::CAUSE,
     wire::network_host_down::CAUSE,
+    host::guests_stalled::CAUSE,
+    host::known_bad_kernel::CAUSE,
     host::conntrack_full::CAUSE,
     host::neighbour_overflow::CAUSE,
     host::softnet_overflow::CAUSE,

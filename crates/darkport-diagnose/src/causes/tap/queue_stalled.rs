@@ -1,7 +1,10 @@
 //! `tap-queue-stalled`: the tap is full and the guest takes nothing out.
 
+use std::collections::HashSet;
+
 use darkport_model::{Carrier, Certainty, Effect, Finding, HopKind, Link, Qdisc, Source};
 
+use super::super::host::guests_stalled::stall;
 use super::restart;
 use crate::check::{Definition, Explanation, Outcome};
 use crate::scene::Scene;
@@ -28,7 +31,13 @@ pub(crate) const CAUSE: Definition = Definition {
 fn check(scene: &Scene<'_>) -> Outcome {
     let mut findings = Vec::new();
     let (mut taps, mut looked) = (0, 0);
+    // What stalls many at once is one cause of its own.
+    let all = stall(scene);
+    let common: HashSet<&str> = all.stalled.iter().filter(|_| all.is_common()).map(|(subject, _)| subject.name.as_str()).collect();
     for subject in scene.running() {
+        if common.contains(subject.name.as_str()) {
+            continue;
+        }
         for tap in subject.live_taps() {
             taps += 1;
             looked += usize::from(tap.counters.last.is_some());
@@ -51,6 +60,9 @@ fn check(scene: &Scene<'_>) -> Outcome {
     }
     match (findings.is_empty(), taps, looked) {
         (false, ..) => Outcome::Found(findings),
+        (true, ..) if !common.is_empty() => {
+            Outcome::RuledOut(format!("{} instances stall at once: that is one cause, not many", common.len()))
+        }
         (true, 0, _) => Outcome::NotApplicable,
         (true, _, 0) => Outcome::Unknown("a second look at the taps' counters".to_owned()),
         _ => Outcome::RuledOut(format!("no tap of {looked} dropped frames while its guest took none")),
