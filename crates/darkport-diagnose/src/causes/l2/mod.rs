@@ -1,6 +1,7 @@
 //! Who answers for an address that is somebody else's.
 
 pub(super) mod duplicate_instance_ip;
+pub(super) mod duplicate_instance_mac;
 pub(super) mod gateway_duplicate_ip;
 pub(super) mod proxy_arp_hijack;
 

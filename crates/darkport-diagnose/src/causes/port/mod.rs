@@ -1,5 +1,6 @@
 //! What goes wrong at a port of a bridge, a tap or an uplink alike.
 
+pub(super) mod bridge_loop;
 pub(super) mod learning_or_flood_off;
 pub(super) mod stp_blocked;
 pub(super) mod vlan_filter_missing;
