@@ -7,6 +7,7 @@ mod app;
 mod args;
 mod bridge;
 mod demo;
+mod dhcp;
 mod explain;
 mod input;
 mod json;
@@ -16,5 +17,6 @@ mod sweep;
 
 pub use app::darkport;
 pub use bridge::darkport_bridge;
+pub use dhcp::darkport_dhcp;
 pub use report::{Style, render};
 pub use sweep::darkport_sweep;

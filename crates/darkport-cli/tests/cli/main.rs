@@ -9,6 +9,7 @@
 )]
 
 mod demo;
+mod dhcp;
 mod live;
 mod offline;
 mod run;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use darkport_bridge::{Namespace, in_namespace};
 use darkport_model::MacAddr;
-use darkport_probe::wire::{Arp, Frame, Message};
+use darkport_probe::wire::{Arp, DhcpMessage, Frame, Message};
 use darkport_probe::{Batch, Filter, PacketSocket, Received, SocketOptions};
 
 use crate::common::index;
@@ -46,6 +46,23 @@ impl Guest {
                 let Ok(frame) = Frame::decode(received.bytes, received.tag) else { return };
                 let Message::Arp(question) = frame.message else { return };
                 for bytes in answer(&received, &frame, &question) {
+                    batch.push(|into| into.extend(bytes));
+                }
+            });
+            heard.unwrap();
+            socket.send(&batch).unwrap();
+            batch.clear();
+        })
+    }
+
+    /// One that answers each DHCP message as `answer` says.
+    pub(crate) fn serving(device: &str, answer: impl Fn(&DhcpMessage<'_>) -> Vec<Vec<u8>> + Send + 'static) -> Self {
+        let mut batch = Batch::default();
+        Self::new(device, Filter::Dhcp { xid: None }, move |socket| {
+            let heard = socket.receive(Duration::from_millis(20), |received| {
+                let Ok(Message::Udp(udp)) = Frame::decode(received.bytes, received.tag).map(|frame| frame.message) else { return };
+                let Ok(message) = DhcpMessage::decode(udp.payload) else { return };
+                for bytes in answer(&message).into_iter().filter(|_| !message.reply) {
                     batch.push(|into| into.extend(bytes));
                 }
             });
