@@ -1,12 +1,12 @@
 //! `darkport`: look, judge, tell.
 
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
 use darkport::model::{Diagnosis, ExitCode, Gap, GapReason, Observation, Source, Status};
+use darkport::probe::Capture;
 use darkport::{Observer, Reader};
 
 use crate::args::{Command, Darkport, Diagnose, Look};
@@ -54,18 +54,19 @@ pub(crate) fn finish(program: &str, result: io::Result<ExitCode>) -> ExitCode {
 struct Unprinted(#[source] io::Error);
 
 fn diagnose(args: &Diagnose) -> io::Result<ExitCode> {
-    let seen = match &args.from {
+    let (seen, frames) = match &args.from {
         Some(path) => match input::load(path) {
-            Ok(seen) => seen,
+            Ok(seen) => (seen, Capture::default()),
             Err(error) => return Ok(output::fail("darkport", &error, LOAD_NEXT)),
         },
         None => match look(args) {
-            Ok(seen) => seen,
+            Ok(looked) => looked,
             Err(code) => return Ok(code),
         },
     };
     // Kept before anything is shown: the observation is what cannot be had again.
-    let kept = args.save.as_deref().map(|path| keep(path, &seen));
+    let kept = args.save.as_deref().and_then(|path| keep(input::save(path, &seen)));
+    let kept = args.pcap.as_deref().and_then(|path| keep(input::save_frames(path, &frames))).or(kept);
     let mut diagnosis = darkport::diagnose(&seen);
     let lists = Lists::of(&seen, !args.instances.is_empty());
     lists.temper(&mut diagnosis);
@@ -76,7 +77,7 @@ fn diagnose(args: &Diagnose) -> io::Result<ExitCode> {
         let style = if args.from.is_none() { style.looked_here() } else { style };
         output::print(&render(&diagnosis, &style))?;
     }
-    Ok(kept.flatten().unwrap_or_else(|| lists.code(ExitCode::of(&diagnosis))))
+    Ok(kept.unwrap_or_else(|| lists.code(ExitCode::of(&diagnosis))))
 }
 
 /// What became of the lists that the caller named, here or where the observation was made.
@@ -132,12 +133,12 @@ const LIST_NEXT: &str =
 const LOAD_NEXT: &str = "Next: `darkport --save FILE` on the host in question writes such a file.";
 
 /// None when it worked.
-fn keep(path: &Path, seen: &Observation) -> Option<ExitCode> {
-    let error = input::save(path, seen).err()?;
+fn keep(saved: Result<(), input::FileError>) -> Option<ExitCode> {
+    let error = saved.err()?;
     Some(output::fail("darkport", &error, "Next: name a file in a directory that exists, is writable and has room."))
 }
 
-fn look(args: &Diagnose) -> Result<Observation, ExitCode> {
+fn look(args: &Diagnose) -> Result<(Observation, Capture), ExitCode> {
     let mut observer = observer(&args.look);
     let mut unreadable = None;
     for path in &args.instances {
@@ -156,10 +157,14 @@ fn look(args: &Diagnose) -> Result<Observation, ExitCode> {
     if args.deep && args.allow_changes {
         observer = observer.allow_changes(darkport::probe::AllowChanges::asked_for());
     }
+    if args.pcap.is_some() {
+        observer = observer.keep_frames();
+    }
     if let Some(host) = &args.asked_host {
         observer = observer.asked_host(host);
     }
     let mut seen = observer.observe().map_err(|error| cannot_look("darkport", &error))?;
+    let frames = observer.frames();
     // Its line of progress goes before anything else is said.
     drop(observer);
     seen.gaps.extend(unreadable);
@@ -168,7 +173,7 @@ fn look(args: &Diagnose) -> Result<Observation, ExitCode> {
     for gap in seen.gaps_in(Source::Claims).filter(|gap| named && unread(gap)) {
         output::fail("darkport", &UnreadList(gap.what.clone(), gap.why.clone()), LIST_NEXT);
     }
-    Ok(seen)
+    Ok((seen, frames))
 }
 
 /// An observer as the command line wants it, with progress for a person who waits.

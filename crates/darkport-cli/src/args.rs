@@ -65,6 +65,11 @@ pub(crate) struct Diagnose {
     #[arg(long, requires = "deep")]
     pub(crate) allow_changes: bool,
 
+    /// Keep what was sent and answered in FILE (pcapng, mode 0600), for Wireshark: each frame at each device that it crossed, with a comment
+    /// that says which. A FILE that is there is replaced.
+    #[arg(long, value_name = "FILE", value_parser = to_save(), conflicts_with_all = ["from", "no_probes"])]
+    pub(crate) pcap: Option<PathBuf>,
+
     /// Print the diagnosis as JSON, on one line.
     #[arg(long)]
     pub(crate) json: bool,

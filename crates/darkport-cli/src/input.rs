@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 
 use darkport::model::{LoadError, Observation, bounded, printable};
+use darkport::probe::Capture;
 
 /// No observation or list is near this, and nothing larger is read into memory.
 const LARGEST: u64 = 512 << 20;
@@ -26,6 +27,8 @@ pub(crate) enum FileError {
     Load(String, #[source] LoadError),
     #[error("failed to save the observation as {0}")]
     Save(String, #[source] io::Error),
+    #[error("failed to save the frames as {0}")]
+    SaveFrames(String, #[source] io::Error),
 }
 
 impl FileError {
@@ -69,12 +72,19 @@ pub(crate) fn load(path: &Path) -> Result<Observation, FileError> {
 /// Keeps an observation: readable by its owner only (it holds addresses and command lines), and whole or not at all. What is there and
 /// is no regular file stays what it is: a pipe or a device is written into, and a link keeps leading to what is replaced.
 pub(crate) fn save(path: &Path, seen: &Observation) -> Result<(), FileError> {
-    let text = seen.to_json();
-    let kept = target(path).and_then(|target| match target {
-        Target::Stream => stream(path, text.as_bytes()),
-        Target::File(path) => replace(&path, text.as_bytes()),
-    });
-    kept.map_err(|error| FileError::Save(show(path), error))
+    write(path, seen.to_json().as_bytes()).map_err(|error| FileError::Save(show(path), error))
+}
+
+/// Keeps the frames of the probes as a pcapng file, in the same manner.
+pub(crate) fn save_frames(path: &Path, frames: &Capture) -> Result<(), FileError> {
+    write(path, &frames.to_pcapng()).map_err(|error| FileError::SaveFrames(show(path), error))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match target(path)? {
+        Target::Stream => stream(path, bytes),
+        Target::File(path) => replace(&path, bytes),
+    }
 }
 
 /// Where the bytes go.
@@ -204,6 +214,17 @@ mod tests {
             assert!(save(&kept, &seen).is_err(), "{}", kept.display());
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().flatten().filter(|entry| entry.file_name() != "new").count(), 7);
+    }
+
+    #[test]
+    fn frames_are_kept_as_privately() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("frames.pcapng");
+        save_frames(&path, &Capture::default()).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read(&path).unwrap()[..4], [0x0a, 0x0d, 0x0d, 0x0a]);
+        let error = save_frames(Path::new("/nonexistent/frames"), &Capture::default()).unwrap_err();
+        assert_eq!(error.to_string(), "failed to save the frames as /nonexistent/frames");
     }
 
     #[test]

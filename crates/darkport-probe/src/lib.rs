@@ -12,6 +12,7 @@ mod dhcp;
 mod drops;
 mod error;
 mod examine;
+mod pcapng;
 mod socket;
 mod sweep;
 mod synthetic;
@@ -22,6 +23,7 @@ pub use dhcp::{Dhcp, DhcpAsk, DhcpCounts, DhcpFinding, DhcpMachine, DhcpPlan, Dh
 pub use drops::Drops;
 pub use error::ProbeError;
 pub use examine::Examiner;
+pub use pcapng::Capture;
 pub use socket::{Batch, Filter, PacketSocket, PacketType, Received, SocketOptions};
 pub use sweep::{
     Ask, Counts, Holder, HolderSeen, HostState, Machine, Next, Outcome, Plan, Settings, State, Sweep, SweepFinding, SweepProgress,

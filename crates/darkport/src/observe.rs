@@ -2,6 +2,7 @@
 //! what it would have read.
 #![allow(clippy::disallowed_methods, reason = "this module observes: it reads the clocks and waits between the two looks")]
 
+use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,7 +11,7 @@ use darkport_bridge::{Inspector, Namespace, in_namespace};
 use darkport_host::HostReader;
 use darkport_inventory::InventoryReader;
 use darkport_model::{Gap, GapReason, Observation, Source, Timestamp};
-use darkport_probe::{Drops, Examiner};
+use darkport_probe::{Capture, Drops, Examiner};
 
 use crate::observer::{Claims, ObserveError, Plan};
 use crate::source::Reader;
@@ -207,7 +208,14 @@ impl Reading {
                 drops.probing_begins();
             }
             let passed = first_look.map(|first| first.elapsed()).unwrap_or_default();
-            Examiner::new(self.plan.window.saturating_sub(passed)).observe(seen);
+            let examiner = Examiner::new(self.plan.window.saturating_sub(passed));
+            if let Some(kept) = &self.plan.capture {
+                let mut capture = Capture::default();
+                examiner.observe_keeping(seen, &mut capture);
+                *kept.lock().unwrap_or_else(PoisonError::into_inner) = capture;
+            } else {
+                examiner.observe(seen);
+            }
             if let Some(drops) = drops {
                 drops.finish(seen);
             }

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use darkport_bridge::{BridgeError, Namespace};
 use darkport_model::Observation;
-use darkport_probe::AllowChanges;
+use darkport_probe::{AllowChanges, Capture};
 
 use crate::observe;
 use crate::source::Reader;
@@ -43,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) claims: Vec<Claims>,
     pub(crate) asked_host: Option<String>,
     pub(crate) allowed: Option<AllowChanges>,
+    /// Where the reading thread puts the frames of the probes, if they are wanted.
+    pub(crate) capture: Option<Arc<Mutex<Capture>>>,
 }
 
 /// What the control plane says, and where that stands.
@@ -105,6 +108,7 @@ impl Observer {
             claims: Vec::new(),
             asked_host: None,
             allowed: None,
+            capture: None,
         };
         Self { plan, progress: Box::new(|_| ()) }
     }
@@ -175,6 +179,19 @@ impl Observer {
     pub fn allow_changes(mut self, allowed: AllowChanges) -> Self {
         self.plan.allowed = Some(allowed);
         self
+    }
+
+    /// Keeps the frames of the probes, for [`frames`](Self::frames).
+    pub fn keep_frames(mut self) -> Self {
+        self.plan.capture = Some(Arc::default());
+        self
+    }
+
+    /// Takes the frames of the probes, once [`observe`](Self::observe) has returned: none without [`keep_frames`](Self::keep_frames), and none where
+    /// nothing was sent.
+    pub fn frames(&self) -> Capture {
+        let taken = self.plan.capture.as_ref().map(|kept| std::mem::take(&mut *kept.lock().unwrap_or_else(PoisonError::into_inner)));
+        taken.unwrap_or_default()
     }
 
     /// Called on the caller's thread as each step begins, with what it does in a few words.

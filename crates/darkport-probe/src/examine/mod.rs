@@ -5,11 +5,12 @@ mod questions;
 
 use std::collections::HashSet;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use darkport_model::{ArpAnswer, ArpProbe, Gap, GapReason, IfIndex, Link, LinkKind, Observation, Source, Whom};
 
 use self::questions::{Errand, Question, errands, overheard};
+use crate::pcapng::Capture;
 use crate::socket::{Batch, Filter, PacketSocket, PacketType, SocketOptions};
 use crate::sweep::{Ask, Machine, Next, Outcome, Plan, Settings, Target};
 use crate::watch::Ledger;
@@ -63,9 +64,23 @@ impl Examiner {
     /// Fills `into.probes`. `into.links`, `into.addresses`, `into.routes` and `into.inventory` are to be filled before: they say whom to ask. What could not
     /// be asked or heard is a gap.
     pub fn observe(&self, into: &mut Observation) {
+        self.examine(into, &mut Ledger::default());
+    }
+
+    /// The same, and what it sent and had for an answer is kept in `capture`, frame by frame and device by device.
+    pub fn observe_keeping(&self, into: &mut Observation, capture: &mut Capture) {
+        let mut kept = Capture::default();
+        kept.names = into.links.iter().map(|link| (link.index, link.name.clone())).collect();
+        let mut ledger = Ledger::default();
+        ledger.capture = Some(kept);
+        self.examine(into, &mut ledger);
+        *capture = ledger.capture.unwrap_or_default();
+    }
+
+    fn examine(&self, into: &mut Observation, ledger: &mut Ledger) {
         let (probes, gaps) = {
             let (errands, mut gaps) = errands(into);
-            match self.run(into, &errands, &mut gaps) {
+            match self.run(into, &errands, ledger, &mut gaps) {
                 Ok(probes) => (probes, gaps),
                 Err(error) => {
                     gaps.push(Gap::from_io(Source::Probes, "ARP to the instances and the gateway", &error));
@@ -77,7 +92,13 @@ impl Examiner {
         into.gaps.extend(gaps);
     }
 
-    fn run(&self, seen: &Observation, errands: &[Errand<'_>], gaps: &mut Vec<Gap>) -> io::Result<darkport_model::Probes> {
+    fn run(
+        &self,
+        seen: &Observation,
+        errands: &[Errand<'_>],
+        ledger: &mut Ledger,
+        gaps: &mut Vec<Gap>,
+    ) -> io::Result<darkport_model::Probes> {
         let mut probes = darkport_model::Probes::default();
         if errands.is_empty() {
             return Ok(probes);
@@ -87,7 +108,10 @@ impl Examiner {
         options.outgoing = true;
         let mut watch = PacketSocket::open(options, &Filter::Arp)?;
         let end = self.window.max(SHORTEST);
-        let mut ledger = Ledger::default();
+        if let Some(capture) = &mut ledger.capture {
+            let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            capture.begun = wall.saturating_sub(watch.now());
+        }
         ledger.interest.askers.extend(errands.iter().map(|errand| errand.mac));
         ledger.interest.taps.extend(errands.iter().flat_map(Errand::taps));
         let mut askings = Vec::new();
@@ -100,7 +124,7 @@ impl Examiner {
                 );
                 gaps.push(Gap::new(Source::Probes, format!("ARP on {}", errand.bridge.name), GapReason::NotAsked, why));
             }
-            begin(errand, questions, end, &mut ledger, &mut askings, gaps);
+            begin(errand, questions, end, ledger, &mut askings, gaps);
         }
         let mut listened = false;
         loop {
@@ -113,10 +137,10 @@ impl Examiner {
                         askings.iter().filter(|asking| asking.errand.bridge.index == errand.bridge.index).any(Asking::gateway_answers);
                     let more = overheard(errand, &heard, &ways_out(seen, errand), answers);
                     let (more, _) = sample(&more, errand.ports);
-                    begin(errand, more, end, &mut ledger, &mut askings, gaps);
+                    begin(errand, more, end, ledger, &mut askings, gaps);
                 }
             }
-            hear(&mut watch, now, &mut ledger, &mut askings)?;
+            hear(&mut watch, now, ledger, &mut askings)?;
             let mut next = if listened { end } else { OVERHEAR.min(self.window) };
             for asking in &mut askings {
                 asking.ask(now, gaps);
@@ -135,7 +159,7 @@ impl Examiner {
             let why = format!("{dropped} frames found no room in the receive buffer, so that silence says nothing");
             gaps.push(Gap::new(Source::Probes, "ARP overheard", GapReason::Changed, why));
         }
-        probes.arp = askings.iter().flat_map(|asking| asking.told(&ledger, dropped > 0)).collect();
+        probes.arp = askings.iter().flat_map(|asking| asking.told(ledger, dropped > 0)).collect();
         probes.heard = ledger.heard(took, dropped);
         tracing::debug!(asked = probes.arp.len(), heard = probes.heard.arp.len(), ?took, "probed");
         Ok(probes)

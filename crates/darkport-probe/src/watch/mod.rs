@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use darkport_model::{Crossing, Heard, HeardArp, IfIndex, MacAddr, Part, Vid};
 
+use crate::pcapng::Capture;
 use crate::socket::{PacketType, Received};
 use crate::wire::{Arp, ArpOperation, Frame, Message};
 
@@ -53,6 +54,10 @@ struct Passage {
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) interest: Interest,
+    /// Where own frames are kept, if that is wanted.
+    pub(crate) capture: Option<Capture>,
+    /// How often each question was seen to be asked.
+    rounds: HashMap<(MacAddr, Ipv4Addr), u32>,
     others: HashMap<Alike, u32>,
     /// How many, when first, and as the how manieth of all: frames that wait together bear one time.
     passages: HashMap<Passage, (u32, Duration, usize)>,
@@ -68,13 +73,13 @@ impl Ledger {
         let [outer, _] = frame.tags;
         let vid = outer.and_then(crate::wire::Tag::vid).filter(|vid| vid.get() != 0);
         let (link, outgoing) = (IfIndex(received.interface), received.kind == PacketType::Outgoing);
-        if !self.own(&frame, &arp, link, outgoing, vid, received.at) {
+        if !self.own(&frame, &arp, link, outgoing, vid, received) {
             self.other(&frame, &arp, link, outgoing, vid);
         }
     }
 
     /// Whether it belongs to an own question.
-    fn own(&mut self, frame: &Frame<'_>, arp: &Arp, link: IfIndex, outgoing: bool, vid: Option<Vid>, at: Duration) -> bool {
+    fn own(&mut self, frame: &Frame<'_>, arp: &Arp, link: IfIndex, outgoing: bool, vid: Option<Vid>, received: &Received<'_>) -> bool {
         let (asker, target, part) = match arp.operation {
             ArpOperation::Request => (arp.sender_mac, arp.target, Part::Question),
             ArpOperation::Reply => (frame.destination, arp.sender, Part::Answer),
@@ -89,15 +94,29 @@ impl Ledger {
         }
         let number = self.passages.len();
         let passage = Passage { asker, target, link, outgoing, part, vid };
+        let mut here = 1;
         if let Some((frames, ..)) = self.passages.get_mut(&passage) {
             *frames = frames.saturating_add(1);
+            here = *frames;
         } else if number >= CROSSINGS {
             self.cut = true;
         } else {
-            self.passages.insert(passage, (1, at, number));
+            self.passages.insert(passage, (1, received.at, number));
         }
         if part == Part::Answer && !outgoing && self.entered.len() < CROSSINGS {
             self.entered.entry((asker, target, arp.sender_mac)).or_insert(link);
+        }
+        if let Some(capture) = &mut self.capture {
+            // Where some were lost on the way, a device counts fewer than were asked: the most that any saw is the question's number.
+            let round = self.rounds.entry((asker, target)).or_default();
+            if part == Part::Question && outgoing {
+                *round = (*round).max(here);
+            }
+            let what = if part == Part::Question { "question" } else { "answer to question" };
+            let goes = if outgoing { "leaves" } else { "comes in by" };
+            let tag = vid.map_or_else(String::new, |vid| format!(" with tag {vid}"));
+            let comment = format!("ARP {target}: {what} {round} {goes} {}{tag}", capture.name(link));
+            capture.keep(received, comment);
         }
         true
     }
@@ -208,6 +227,33 @@ mod tests {
         assert_eq!(way, [(1, true, 0), (2, true, 3), (3, true, 4), (3, false, 100), (2, false, 101), (1, false, 102)]);
         assert_eq!(ledger.came_in_by(ME, GATEWAY, YOU), Some(IfIndex(3)));
         assert!(ledger.arp().is_empty(), "a flood of our own is nobody else's");
+    }
+
+    #[test]
+    fn kept_frames_say_which_question_passes_where() {
+        let mut ledger = asking(None);
+        let mut capture = Capture::default();
+        capture.names.insert(IfIndex(3), "eth1".into());
+        ledger.capture = Some(capture);
+        let question = Arp::request(ME, Ipv4Addr::UNSPECIFIED, GATEWAY);
+        // The first is lost before the NIC.
+        for (at, link) in [1, 1, 3].into_iter().enumerate() {
+            noted(&mut ledger, link, true, question, BROADCAST, at as u64);
+        }
+        noted(&mut ledger, 3, false, Arp::reply_to(&question, YOU), ME, 9);
+        noted(&mut ledger, 10, false, Arp::request(YOU, Ipv4Addr::new(10, 0, 0, 9), GATEWAY), BROADCAST, 10);
+        let capture = ledger.capture.unwrap();
+        let comments: Vec<&str> = capture.comments().collect();
+        assert_eq!(
+            comments,
+            [
+                "ARP 10.0.0.1: question 1 leaves if1",
+                "ARP 10.0.0.1: question 2 leaves if1",
+                "ARP 10.0.0.1: question 2 leaves eth1",
+                "ARP 10.0.0.1: answer to question 2 comes in by eth1",
+            ],
+            "others' frames are not kept"
+        );
     }
 
     #[test]
