@@ -10,6 +10,7 @@
 //! assert_eq!(darkport_diagnose::diagnose(&nothing_seen).status, Status::Undetermined);
 //! ```
 
+mod beyond;
 mod causes;
 mod check;
 #[cfg(test)]

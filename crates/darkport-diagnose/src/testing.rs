@@ -262,6 +262,18 @@ pub(crate) fn overheard_request(seen: &mut Seen, link: &str, mac: [u8; 6], sende
     seen.probes.heard.arp.push(HeardArp::request(link, MacAddr(mac), sender.parse().unwrap(), target.parse().unwrap()));
 }
 
+/// The first `guests` instances of the first bridge ask for the gateway, each so often; every question leaves by the uplink.
+pub(crate) fn asking_in_vain(seen: &mut Seen, guests: u8, times: u32) {
+    for at in 0..guests {
+        for (link, outgoing) in [(format!("vnet{at}"), false), ("eth1.1102".to_owned(), true)] {
+            overheard_request(seen, &link, guest_mac(at).0, &format!("10.68.16.{}", 10 + at), "10.68.16.1");
+            if let Some(heard) = seen.probes.heard.arp.last_mut() {
+                (heard.outgoing, heard.frames) = (outgoing, times);
+            }
+        }
+    }
+}
+
 /// Packets that a link received and sent in the window.
 pub(crate) fn passed(seen: &mut Seen, link: &str, received: u64, sent: u64) {
     count(seen.link_mut(link), |last| {

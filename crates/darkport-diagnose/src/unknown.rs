@@ -14,6 +14,9 @@ pub(crate) const CODE: &str = "unknown";
 /// As many frames as can hardly all be lost by chance where one in twenty is.
 const ENOUGH: u32 = 3;
 
+/// One that sends and is never answered may only report; hardly so many at once.
+const SEVERAL: usize = 3;
+
 /// Losses that probing saw and that nothing `explained` accounts for: one finding for each place, with the instances that it cuts off.
 pub(crate) fn losses(scene: &Scene<'_>, explained: &HashSet<&str>) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -23,19 +26,68 @@ pub(crate) fn losses(scene: &Scene<'_>, explained: &HashSet<&str>) -> Vec<Findin
             continue;
         }
         let opens = segment.uplink_ports().any(|(_, port)| waits(port));
-        let beyond =
-            scene.silent_gateway(segment).filter(|_| !opens).and_then(|probe| place(scene, probe, scene.trail_out(segment, probe)));
-        if let Some(finding) = beyond {
-            found.push(finding.affecting(names));
-            continue;
+        if let Some(finding) = beyond(scene, segment).filter(|_| !opens) {
+            let believed = finding.certainty > Certainty::Possible;
+            found.push(finding.affecting(names.clone()));
+            if believed {
+                continue;
+            }
         }
         let asked = at_taps(scene, segment, &names);
         let told: HashSet<_> = asked.iter().flat_map(|finding| finding.affects.clone()).collect();
         let rest: Vec<String> = names.into_iter().filter(|name| !told.contains(name)).collect();
         found.extend(asked);
         found.extend(forwarded(scene, segment, &rest));
+        found.extend(unanswered(scene, segment, &rest));
     }
+    // What is merely possible is told where nothing else is.
+    let believed = found.iter().any(|finding| finding.certainty > Certainty::Possible);
+    found.retain(|finding| !believed || finding.certainty > Certainty::Possible);
     found
+}
+
+/// The question for the gateway that nobody answers: where it, or its answer, was last seen. That it left and no answer came is merely
+/// possible as a loss, as long as nothing else bears it out: a gateway may not answer such questions.
+fn beyond(scene: &Scene<'_>, segment: &Segment<'_>) -> Option<Finding> {
+    let probe = scene.silent_gateway(segment)?;
+    let trail = scene.trail_out(segment, probe);
+    let mut finding = place(scene, probe, trail)?;
+    if let Trail::Left(nic, _) = trail {
+        let chain = segment.ways().find(|chain| chain.all().any(|device| device.index == nic.index));
+        if !chain.is_some_and(|chain| scene.bears_out(segment, chain, probe.target)) {
+            finding.certainty = Certainty::Possible;
+            finding.summary = format!("the gateway {} does not answer this host, and no instance was seen in want of it", probe.target);
+        }
+    }
+    Some(finding)
+}
+
+/// Instances' own frames that leave this host and meet with nothing, while the gateway answers the host: somebody beyond loses theirs.
+fn unanswered(scene: &Scene<'_>, segment: &Segment<'_>, names: &[String]) -> Option<Finding> {
+    scene.gateway(segment).filter(|probe| probe.answered > 0)?;
+    let port = &segment.uplinks.first()?.port.name;
+    let finding = |certainty, summary, seen: String, by: &str, who: Vec<String>| {
+        let who = who.into_iter().filter(|name| names.contains(name)).collect();
+        Finding::new(CODE, HopKind::Wire, "wire", certainty, Effect::Dark, summary).affecting(who).seen(seen, by)
+    };
+    let in_vain = scene.in_vain(segment);
+    let (who, alone) = (in_vain.names.len(), scene.names_on(segment).len() == 1);
+    if in_vain.questions >= 2 * ENOUGH && (who > 1 || alone) {
+        let summary = format!("instances' questions leave by {port} and no answer comes back, while the gateway answers this host");
+        let seen =
+            format!("{} of {} instances asked for the gateway in vain: every question left by {port}", who, scene.names_on(segment).len());
+        return Some(finding(Certainty::Likely, summary, seen, "ARP, overheard", in_vain.names))
+            .filter(|finding| !finding.affects.is_empty());
+    }
+    let one_way = scene.one_way(segment).filter(|found| found.names.len() >= SEVERAL)?;
+    let summary = format!("instances send by {port} and nothing comes back to them, while the gateway answers this host");
+    let seen = format!(
+        "{} instances sent, {} frames left by {port}, and nothing but answers to this host and questions of others came in",
+        one_way.names.len(),
+        one_way.left
+    );
+    Some(finding(Certainty::Possible, summary, seen, "netlink counters, two looks", one_way.names))
+        .filter(|finding| !finding.affects.is_empty())
 }
 
 /// What instances ask of the gateway by themselves, and what it answers them, where it comes into the bridge and never out of it: the

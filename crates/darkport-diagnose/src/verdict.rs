@@ -42,7 +42,7 @@ pub fn diagnose(seen: &Observation) -> Diagnosis {
     diagnosis.taken_at = seen.taken_at;
     diagnosis.window_ms = seen.window_ms;
     diagnosis.status = status;
-    diagnosis.headline = headline(&scene, &instances, &causes, losses.first(), status);
+    diagnosis.headline = headline(&scene, &instances, &causes, &losses, status);
     diagnosis.assumptions = assumptions(&scene);
     diagnosis.instances = instances;
     diagnosis.causes = causes;
@@ -134,6 +134,11 @@ fn judge(scene: &Scene<'_>, findings: &[Finding], blind: bool) -> Vec<InstanceVe
             touching.entry(name).or_default().push(finding);
         }
     }
+    let doubted: HashSet<&str> = findings
+        .iter()
+        .filter(|finding| finding.code == unknown::CODE && finding.certainty == Certainty::Possible)
+        .flat_map(|finding| finding.affects.iter().map(String::as_str))
+        .collect();
     let verdict = |subject: &Subject<'_>| {
         let found = touching.get(subject.name.as_str()).filter(|_| subject.runs()).map_or(&[][..], Vec::as_slice);
         let paths = paths(scene, subject, found);
@@ -146,7 +151,7 @@ fn judge(scene: &Scene<'_>, findings: &[Finding], blind: bool) -> Vec<InstanceVe
             (_, Some(Effect::Dark), _) => InstanceState::Dark,
             (_, _, Some(Effect::Dark | Effect::Degraded)) => InstanceState::Degraded,
             (Life::Unknown, ..) => InstanceState::Unknown,
-            (Life::Runs, ..) if blind => InstanceState::Unknown,
+            (Life::Runs, ..) if blind || doubted.contains(subject.name.as_str()) => InstanceState::Unknown,
             (Life::Runs, ..) => InstanceState::Fine,
         };
         let known = found.iter().filter(|finding| finding.code != unknown::CODE);
@@ -166,12 +171,13 @@ fn judge(scene: &Scene<'_>, findings: &[Finding], blind: bool) -> Vec<InstanceVe
 }
 
 fn status(seen: &Observation, ordered: &[(&Definition, Finding)], losses: &[Finding], blind: bool) -> Status {
-    let believed = |(_, finding): &&(&Definition, Finding)| finding.certainty > Certainty::Possible;
-    if ordered.iter().any(|found| believed(&found)) || (ordered.is_empty() && !losses.is_empty()) {
+    let believed = |finding: &Finding| finding.certainty > Certainty::Possible;
+    let lost = losses.iter().any(believed);
+    if ordered.iter().any(|(_, finding)| believed(finding)) || (ordered.is_empty() && lost) {
         Status::Fault
-    } else if ordered.len() > 1 || !losses.is_empty() {
+    } else if ordered.len() > 1 || lost {
         Status::Ambiguous
-    } else if blind || !ordered.is_empty() || seen.links.is_empty() {
+    } else if blind || !ordered.is_empty() || !losses.is_empty() || seen.links.is_empty() {
         Status::Undetermined
     } else {
         Status::Healthy

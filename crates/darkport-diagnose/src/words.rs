@@ -8,17 +8,16 @@ use crate::subject::Subject;
 use crate::uplink::{listed, waits};
 
 /// The answer in one sentence.
-pub(crate) fn headline(
-    scene: &Scene<'_>,
-    instances: &[InstanceVerdict],
-    causes: &[Cause],
-    loss: Option<&Finding>,
-    status: Status,
-) -> String {
+pub(crate) fn headline(scene: &Scene<'_>, instances: &[InstanceVerdict], causes: &[Cause], losses: &[Finding], status: Status) -> String {
     let count = |state: InstanceState| instances.iter().filter(|instance| instance.state == state).count();
     let (dark, degraded, off) = (count(InstanceState::Dark), count(InstanceState::Degraded), count(InstanceState::Off));
     let running = instances.len() - off;
-    let believed = causes.first().filter(|cause| cause.certainty > Certainty::Possible).map(|cause| cause.summary.clone());
+    let unexplained = instances.iter().filter(|instance| instance.state == InstanceState::Dark && instance.because.is_none()).count();
+    let loss = losses.first();
+    let believed = causes.first().filter(|cause| cause.certainty > Certainty::Possible).map(|cause| match loss {
+        Some(loss) if unexplained > 0 => format!("{}; {unexplained} more, without a known cause: {}", cause.summary, loss.summary),
+        _ => cause.summary.clone(),
+    });
     let unknown = || loss.map(|loss| format!("{}; no known cause is proven", loss.summary));
     let first = believed.or_else(unknown).or_else(|| causes.first().map(|cause| cause.summary.clone()));
     match (status, first) {
@@ -36,7 +35,7 @@ pub(crate) fn headline(
                 None => format!("{fine} of {running} instances have a whole path as far as this host can see"),
             }
         }
-        _ => "no answer: too little could be seen".to_owned(),
+        _ => loss.map_or_else(|| "no answer: too little could be seen".to_owned(), |loss| format!("no answer: {}", loss.summary)),
     }
 }
 

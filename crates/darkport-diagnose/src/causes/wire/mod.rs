@@ -5,17 +5,13 @@ pub(super) mod network_host_down;
 pub(super) mod switch_silent;
 pub(super) mod vlan_not_trunked;
 
-use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use darkport_model::{ArpProbe, Finding, Link, LinkKind, Vid, Whom};
+use darkport_model::{ArpProbe, Certainty, Finding, Link, Vid, Whom};
 
+use crate::beyond::{Rx, vid_of};
 use crate::reach::{Trail, tagged};
 use crate::scene::{Scene, Segment};
-use crate::uplink::Chain;
-
-/// As often within the window asks only who gets no answer (linux, `net/core/neighbour.c`: one question a second, three in all).
-const AGAIN: u32 = 2;
 
 /// A question for the gateway that left this host and had no answer.
 struct Unanswered<'s, 'a> {
@@ -25,21 +21,17 @@ struct Unanswered<'s, 'a> {
     nic: &'a Link,
     vid: Option<Vid>,
     beyond: Beyond,
+    /// As sure as it can be told from here: likely where more than this silence says so.
+    certainty: Certainty,
 }
 
 /// What is heard from beyond the NIC meanwhile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Beyond {
-    /// Nothing at all.
-    Nothing,
-    /// Frames, but none of this VLAN, of which there were some before.
-    OtherVlans,
     /// Others in this VLAN who answer, or who ask for the gateway in vain as well.
-    OthersInVain(Vec<Ipv4Addr>),
-    /// Frames of this VLAN, of which nobody can say whether ours reach their senders.
-    SameVlan,
-    /// It cannot be told.
-    Unknown,
+    Others(Vec<Ipv4Addr>),
+    /// Nobody in particular.
+    Frames(Rx),
 }
 
 /// Every segment whose gateway does not answer although the question left.
@@ -49,43 +41,14 @@ fn unanswered<'s, 'a>(scene: &'s Scene<'a>) -> Vec<Unanswered<'s, 'a>> {
         let Trail::Left(nic, vid) = scene.trail_out(segment, probe) else { return None };
         let chain = segment.ways().find(|chain| chain.all().any(|device| device.index == nic.index))?;
         let vid = vid.or_else(|| chain.devices.iter().find_map(|device| vid_of(device)));
-        Some(Unanswered { segment, probe, nic, vid, beyond: beyond(scene, segment, chain, nic, probe) })
+        let answering = scene.asked(segment).filter(|other| other.whom == Whom::Other && other.answered > 0).map(|other| other.target);
+        let mut others = scene.asking(chain, probe.target);
+        others.extend(answering);
+        let beyond = if others.is_empty() { Beyond::Frames(scene.heard_by(chain)) } else { Beyond::Others(others.into_iter().collect()) };
+        let certainty = if scene.bears_out(segment, chain, probe.target) { Certainty::Likely } else { Certainty::Possible };
+        Some(Unanswered { segment, probe, nic, vid, beyond, certainty })
     };
     scene.segments.iter().filter_map(of).collect()
-}
-
-fn beyond<'a>(scene: &Scene<'a>, segment: &Segment<'a>, chain: &Chain<'a>, nic: &Link, probe: &ArpProbe) -> Beyond {
-    let rise = |link: &Link| link.counters.rise(|count| count.rx_packets);
-    let answering = scene.asked(segment).filter(|other| other.whom == Whom::Other && other.answered > 0).map(|other| other.target);
-    let others: BTreeSet<Ipv4Addr> = answering.chain(asking(scene, chain, probe.target)).collect();
-    if !others.is_empty() {
-        return Beyond::OthersInVain(others.into_iter().collect());
-    }
-    let vlan = chain.devices.iter().find(|device| vid_of(device).is_some());
-    match (rise(nic), vlan.map(|vlan| (rise(vlan), vlan.counters.first.rx_packets))) {
-        (Some(0), _) => Beyond::Nothing,
-        (Some(_), Some((Some(0), before))) if before > 0 => Beyond::OtherVlans,
-        (Some(_), Some((Some(1..), _))) => Beyond::SameVlan,
-        _ => Beyond::Unknown,
-    }
-}
-
-/// Who, beyond the NIC, was overheard asking for the gateway again and again. Who asks once may well have been answered: the answer goes to
-/// them alone.
-fn asking(scene: &Scene<'_>, chain: &Chain<'_>, gateway: Ipv4Addr) -> impl Iterator<Item = Ipv4Addr> {
-    let port = chain.port.index;
-    let own: BTreeSet<_> = scene.subjects.iter().flat_map(|subject| &subject.nics).filter_map(|nic| nic.mac).collect();
-    let heard = scene.seen.probes.heard.arp.iter();
-    let foreign = heard
-        .filter(move |heard| heard.link == port && !heard.outgoing && !heard.reply && heard.target == gateway && heard.frames >= AGAIN);
-    foreign.filter(move |heard| !own.contains(&heard.sender_mac) && !heard.sender.is_unspecified()).map(|heard| heard.sender)
-}
-
-fn vid_of(link: &Link) -> Option<Vid> {
-    match link.kind {
-        LinkKind::Vlan { vid, .. } => Some(vid),
-        _ => None,
-    }
 }
 
 impl Unanswered<'_, '_> {

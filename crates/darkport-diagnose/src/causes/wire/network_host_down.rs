@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use darkport_model::{Certainty, Effect, Finding, Fix, HopKind, Source};
 
 use super::{Beyond, Unanswered, answered, unanswered};
+use crate::beyond::Rx;
 use crate::check::{Definition, Explanation, Outcome};
 use crate::scene::Scene;
 use crate::uplink::listed;
@@ -29,7 +30,7 @@ pub(crate) const CAUSE: Definition = Definition {
 
 fn check(scene: &Scene<'_>) -> Outcome {
     let found = unanswered(scene);
-    let in_question = |found: &&Unanswered<'_, '_>| matches!(found.beyond, Beyond::OthersInVain(_) | Beyond::SameVlan | Beyond::Unknown);
+    let in_question = |found: &&Unanswered<'_, '_>| matches!(found.beyond, Beyond::Others(_) | Beyond::Frames(Rx::SameVlan | Rx::Unknown));
     let findings: Vec<_> = found.iter().filter(in_question).map(|found| finding(scene, found)).collect();
     match (findings.is_empty(), found.first(), answered(scene)) {
         (false, ..) => Outcome::Found(findings),
@@ -42,11 +43,11 @@ fn check(scene: &Scene<'_>) -> Outcome {
 fn finding(scene: &Scene<'_>, found: &Unanswered<'_, '_>) -> Finding {
     let gateway = found.probe.target;
     let (certainty, beside) = match &found.beyond {
-        Beyond::OthersInVain(others) => (Certainty::Likely, others_told(others)),
-        Beyond::SameVlan => {
+        Beyond::Others(others) => (found.certainty, others_told(others)),
+        Beyond::Frames(Rx::SameVlan) => {
             (Certainty::Possible, "frames of the VLAN come in, but whether ours reach their senders is not known".to_owned())
         }
-        _ => (Certainty::Possible, "whether anybody else on the VLAN is alive could not be told".to_owned()),
+        Beyond::Frames(_) => (Certainty::Possible, "whether anybody else on the VLAN is alive could not be told".to_owned()),
     };
     let finding = Finding::new(
         CAUSE.explanation.code,
@@ -68,17 +69,23 @@ fn others_told(others: &[Ipv4Addr]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{asked, count, diagnosed, nova_network, only, overheard_request, passed, silent_gateway};
+    use crate::testing::{asked, asking_in_vain, count, diagnosed, nova_network, only, overheard_request, passed, silent_gateway};
     use darkport_model::{Certainty, InstanceState, Status, Whom};
 
     #[test]
     fn others_who_answer_show_that_the_wire_is_alive() {
-        let diagnosis = diagnosed(nova_network(3), |seen| {
+        let others = |seen: &mut crate::testing::Seen| {
             silent_gateway(seen, &["br1102", "eth1.1102", "eth1"]);
             asked(seen, "10.68.17.7", Whom::Other, &[[2, 0, 0, 0, 0, 7]]);
             passed(seen, "eth1", 25, 40);
+        };
+        let diagnosis = diagnosed(nova_network(3), |seen| {
+            others(seen);
+            asking_in_vain(seen, 3, 1);
         });
         assert_eq!(only(&diagnosis, "network-host-down").certainty, Certainty::Likely);
+        // Without instances that want it, it may be a gateway that answers no question from 0.0.0.0.
+        assert_eq!(only(&diagnosed(nova_network(3), others), "network-host-down").certainty, Certainty::Possible);
     }
 
     #[test]
@@ -107,6 +114,7 @@ mod tests {
             silent_gateway(seen, &["br1102", "eth1.1102", "eth1"]);
             passed(seen, "eth1", 25, 40);
             count(seen.link_mut("eth1.1102"), |last| last.rx_packets += 20);
+            asking_in_vain(seen, 3, 1);
         });
         assert_eq!(diagnosis.status, Status::Ambiguous, "{}", diagnosis.headline);
         assert_eq!(only(&diagnosis, "network-host-down").certainty, Certainty::Possible);

@@ -1,8 +1,9 @@
 //! `switch-silent`: the NIC has carrier and sends, and not one frame comes in.
 
-use darkport_model::{Certainty, Effect, Finding, Fix, HopKind, Source};
+use darkport_model::{Effect, Finding, Fix, HopKind, Source};
 
 use super::{Beyond, Unanswered, answered, unanswered};
+use crate::beyond::Rx;
 use crate::check::{Definition, Explanation, Outcome, quoted};
 use crate::scene::Scene;
 
@@ -26,7 +27,8 @@ pub(crate) const CAUSE: Definition = Definition {
 
 fn check(scene: &Scene<'_>) -> Outcome {
     let found = unanswered(scene);
-    let findings: Vec<_> = found.iter().filter(|found| found.beyond == Beyond::Nothing).map(|found| finding(scene, found)).collect();
+    let findings: Vec<_> =
+        found.iter().filter(|found| found.beyond == Beyond::Frames(Rx::Nothing)).map(|found| finding(scene, found)).collect();
     match (findings.is_empty(), found.first(), answered(scene)) {
         (false, ..) => Outcome::Found(findings),
         (true, Some(found), _) => Outcome::RuledOut(format!("{} receives frames", found.nic.name)),
@@ -42,7 +44,7 @@ fn finding(scene: &Scene<'_>, found: &Unanswered<'_, '_>) -> Finding {
         CAUSE.explanation.code,
         HopKind::Wire,
         "wire",
-        Certainty::Likely,
+        found.certainty,
         Effect::Dark,
         format!("{nic} has carrier and sends, and nothing comes in from the switch"),
     );

@@ -1,8 +1,9 @@
 //! `vlan-not-trunked`: the switch does not carry the instances' VLAN on this port.
 
-use darkport_model::{Certainty, Effect, Finding, Fix, HopKind, Source};
+use darkport_model::{Effect, Finding, Fix, HopKind, Source};
 
 use super::{Beyond, Unanswered, answered, unanswered};
+use crate::beyond::Rx;
 use crate::check::{Definition, Explanation, Outcome};
 use crate::scene::Scene;
 
@@ -27,10 +28,11 @@ pub(crate) const CAUSE: Definition = Definition {
 
 fn check(scene: &Scene<'_>) -> Outcome {
     let found = unanswered(scene);
-    let findings: Vec<_> = found.iter().filter(|found| found.beyond == Beyond::OtherVlans).map(|found| finding(scene, found)).collect();
+    let findings: Vec<_> =
+        found.iter().filter(|found| found.beyond == Beyond::Frames(Rx::OtherVlans)).map(|found| finding(scene, found)).collect();
     match (findings.is_empty(), found.first(), answered(scene)) {
         (false, ..) => Outcome::Found(findings),
-        (true, Some(found), _) if matches!(found.beyond, Beyond::SameVlan | Beyond::OthersInVain(_)) => {
+        (true, Some(found), _) if matches!(found.beyond, Beyond::Frames(Rx::SameVlan) | Beyond::Others(_)) => {
             Outcome::RuledOut(format!("frames of the VLAN come in by {}", found.nic.name))
         }
         (true, Some(found), _) => Outcome::RuledOut(format!("{} receives nothing of other VLANs either", found.nic.name)),
@@ -47,7 +49,7 @@ fn finding(scene: &Scene<'_>, found: &Unanswered<'_, '_>) -> Finding {
         CAUSE.explanation.code,
         HopKind::Wire,
         "wire",
-        Certainty::Likely,
+        found.certainty,
         Effect::Dark,
         format!("the switch does not carry {vlan} on the port of {nic}: frames leave with the tag, none comes back"),
     );
