@@ -91,14 +91,14 @@ impl<'a> Scene<'a> {
 
     /// Whether more than this host's own unanswered questions says that frames leave and none comes back.
     pub(crate) fn bears_out(&self, segment: &Segment<'a>, chain: &Chain<'a>, gateway: Ipv4Addr) -> bool {
-        matches!(self.heard_by(chain), Rx::Nothing | Rx::OtherVlans)
+        matches!(Self::heard_by(chain), Rx::Nothing | Rx::OtherVlans)
             || !self.asking(chain, gateway).is_empty()
             || self.in_vain(segment).questions > AGAIN
             || self.one_way(segment).is_some()
     }
 
     /// What came in by a way out of this host while it was looked at.
-    pub(crate) fn heard_by(&self, chain: &Chain<'a>) -> Rx {
+    pub(crate) fn heard_by(chain: &Chain<'a>) -> Rx {
         let rise = |link: &Link| link.counters.rise(|count| count.rx_packets);
         let working: Vec<_> = if chain.slaves.is_empty() { vec![chain.bottom()] } else { chain.slaves.clone() };
         let nic = working.into_iter().map(rise).try_fold(0, |sum: u64, rise| Some(sum.saturating_add(rise?)));

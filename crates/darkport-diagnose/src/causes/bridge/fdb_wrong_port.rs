@@ -6,6 +6,7 @@ use darkport_model::{
     Carrier, Certainty, Effect, FdbEntry, FdbKind, FdbSource, Finding, Fix, HopKind, IfIndex, Link, LinkKind, MacAddr, RouteKind, Source,
 };
 
+use super::super::port::bridge_loop::goes_round;
 use crate::check::{Definition, Explanation, Outcome, quoted, step};
 use crate::ports::{Role, role};
 use crate::scene::{Scene, Segment};
@@ -33,13 +34,16 @@ fn check(scene: &Scene<'_>) -> Outcome {
     let mut findings = Vec::new();
     let mut looked = 0;
     for segment in &scene.segments {
+        let round = goes_round(scene, segment);
         for (subject, nic) in scene.members(segment) {
             let works = |tap: &&Link| tap.master == Some(segment.bridge.index) && tap.admin_up && tap.carrier != Carrier::Down;
             let (Some(tap), Some(mac)) = (nic.live_tap().filter(works), nic.mac) else { continue };
             looked += 1;
             let entries = scene.entries(segment.bridge.index, mac);
             let wrong: Vec<&FdbEntry> = entries.iter().copied().filter(|entry| is_wrong(entry, segment, subject, tap)).collect();
-            if !wrong.iter().any(|entry| applies(scene, segment, tap, entry)) {
+            // What a ring teaches is the ring's doing.
+            let own_fault = |entry: &&FdbEntry| !(round && entry.kind == FdbKind::Learned) && applies(scene, segment, tap, entry);
+            if !wrong.iter().any(own_fault) {
                 continue;
             }
             let whose = format!("{mac}, the address of {}", subject.name);

@@ -1,6 +1,6 @@
 //! `guest-silent`: frames are handed to the instance, and it never answers.
 
-use darkport_model::{Certainty, Effect, Finding, Fix, HopKind, Link, Source};
+use darkport_model::{Certainty, Effect, Finding, Fix, HopKind, Link, LinkKind, Source};
 
 use crate::check::{Definition, Explanation, Outcome, quoted};
 use crate::reach::{Trail, trail_in};
@@ -75,13 +75,16 @@ fn verdict(scene: &Scene<'_>, subject: &Subject<'_>, nic: &Attachment<'_>) -> Op
     // One that sends may have another address than the one that was asked for.
     let certainty = if talks(|count| count.rx_packets) { Certainty::Possible } else { Certainty::Likely };
     let name = &subject.name;
+    // Only a tun device counts what its reader takes (linux, drivers/net/tun.c, tun_put_user).
+    let untaken = matches!(tap.kind, LinkKind::Tun { .. }) && tap.counters.rise(|count| count.tx_packets) == Some(0);
+    let takes = if untaken { "takes nothing from" } else { "is sent frames by" };
     let finding = Finding::new(
         CAUSE.explanation.code,
         HopKind::Guest,
         name,
         certainty,
         Effect::Dark,
-        format!("{name} takes frames from its tap {} and does not answer", tap.name),
+        format!("{name} {takes} its tap {} and does not answer", tap.name),
     )
     .affecting(vec![name.clone()])
     .seen(format!("asked for {} {} times: every question left by {}, nothing came back", probe.target, probe.sent, tap.name), "ARP, traced")

@@ -61,7 +61,7 @@ pub(crate) fn stall<'s, 'a>(scene: &'s Scene<'a>) -> Stall<'s, 'a> {
         let before = found.stalled.len();
         for tap in subject.live_taps().filter(|tap| matches!(tap.kind, LinkKind::Tun { .. })) {
             let sent = tap.counters.latest().rx_packets;
-            let full = queue_stalled::stalled(scene, tap).is_some() && sent > 0;
+            let full = queue_stalled::stalled(scene, tap).is_some();
             if full || (left_lying(scene, subject, tap) && sent >= BOOTED) {
                 found.stalled.push((subject, tap));
             } else {

@@ -46,6 +46,11 @@ fn check(scene: &Scene<'_>) -> Outcome {
     })
 }
 
+/// Whether frames go round through a segment: then any address is learned anywhere.
+pub(crate) fn goes_round(scene: &Scene<'_>, segment: &Segment<'_>) -> bool {
+    finding(scene, segment).is_some()
+}
+
 /// A port that its bridge lets frames in by: the one that spanning tree keeps shut is where a ring is cut, and sees them too.
 fn forwards(link: &Link) -> bool {
     link.admin_up && link.port.as_ref().is_some_and(|port| port.state == StpState::Forwarding)
@@ -155,6 +160,17 @@ mod tests {
         assert_eq!((cause.certainty, cause.hop, cause.at.as_str()), (Certainty::Proven, HopKind::UplinkPort, "eth2"));
         assert_eq!(cause.fix.steps[0].run, "ip link set eth2 nomaster");
         assert_eq!(cause.fix.steps[0].undo.as_deref(), Some("ip link set eth2 master br1102"));
+    }
+
+    #[test]
+    fn what_the_ring_teaches_the_bridge_is_no_fault_of_its_own() {
+        let diagnosis = diagnosed(nova_network(3), |seen| {
+            seen.add_uplink("br1102", "eth2");
+            came_back(seen, &[("eth1.1102", 4000), ("eth2", 4000)]);
+            learn(seen, 1, "eth2", FdbKind::Learned);
+        });
+        let codes: Vec<_> = diagnosis.causes.iter().map(|cause| cause.code.as_str()).collect();
+        assert_eq!(codes, ["bridge-loop"]);
     }
 
     #[test]

@@ -70,7 +70,8 @@ fn check(scene: &Scene<'_>) -> Outcome {
 }
 
 /// Frames lost at a tap that is full, within a window in which nothing was taken out of it. Newer kernels drop at the tap itself; older
-/// ones stop its queue, so that the queueing discipline before it fills and drops.
+/// ones stop its queue, so that the queueing discipline before it fills and drops. A guest that never sent anything may not have come so
+/// far as to take something.
 pub(crate) fn stalled(scene: &Scene<'_>, tap: &Link) -> Option<u64> {
     let works = tap.admin_up && tap.carrier != Carrier::Down;
     let untouched = tap.counters.rise(|count| count.tx_packets)? == 0;
@@ -79,7 +80,8 @@ pub(crate) fn stalled(scene: &Scene<'_>, tap: &Link) -> Option<u64> {
     let queued = || scene.seen.qdiscs.iter().filter(full).filter_map(|qdisc| qdisc.stats.rise(|stats| stats.drops)).max();
     let at_tap = tap.counters.rise(|count| count.tx_dropped)?;
     let lost = if at_tap >= LOST || !untouched { at_tap } else { queued()? };
-    (works && untouched && lost >= LOST).then_some(lost)
+    let began = tap.counters.latest().rx_packets > 0;
+    (works && began && untouched && lost >= LOST).then_some(lost)
 }
 
 /// Threads of the instance's process that stop or wait without being interruptible, as sentences.
@@ -100,8 +102,14 @@ mod tests {
 
     #[test]
     fn a_full_tap_that_nobody_empties_is_stalled() {
-        let diagnosis = diagnosed(nova_network(2), |seen| count(seen.link_mut("vnet1"), |last| last.tx_dropped += 40));
+        let full = |seen: &mut crate::testing::Seen, spoke: u64| {
+            seen.link_mut("vnet1").counters.first.rx_packets = spoke;
+            count(seen.link_mut("vnet1"), |last| last.tx_dropped += 40);
+        };
+        let diagnosis = diagnosed(nova_network(2), |seen| full(seen, 9));
         assert_eq!(only(&diagnosis, "tap-queue-stalled").explains, ["instance-00000002"]);
+        // One that still boots takes nothing yet.
+        healthy(&diagnosed(nova_network(2), |seen| full(seen, 0)));
     }
 
     #[test]

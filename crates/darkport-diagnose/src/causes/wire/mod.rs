@@ -44,7 +44,7 @@ fn unanswered<'s, 'a>(scene: &'s Scene<'a>) -> Vec<Unanswered<'s, 'a>> {
         let answering = scene.asked(segment).filter(|other| other.whom == Whom::Other && other.answered > 0).map(|other| other.target);
         let mut others = scene.asking(chain, probe.target);
         others.extend(answering);
-        let beyond = if others.is_empty() { Beyond::Frames(scene.heard_by(chain)) } else { Beyond::Others(others.into_iter().collect()) };
+        let beyond = if others.is_empty() { Beyond::Frames(Scene::heard_by(chain)) } else { Beyond::Others(others.into_iter().collect()) };
         let certainty = if scene.bears_out(segment, chain, probe.target) { Certainty::Likely } else { Certainty::Possible };
         Some(Unanswered { segment, probe, nic, vid, beyond, certainty })
     };
