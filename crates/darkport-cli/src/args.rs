@@ -57,7 +57,8 @@ pub(crate) struct Diagnose {
     #[arg(long, conflicts_with = "from")]
     pub(crate) no_probes: bool,
 
-    /// Look deeper, by what changes this host for as long as darkport runs: the kernel reports each frame that it drops, and why.
+    /// Look deeper, by what changes this host for as long as darkport runs: the kernel reports each frame that it drops, and why; and on each bridge
+    /// an instance is played for some seconds that asks for what instances need.
     #[arg(long, requires = "allow_changes", conflicts_with_all = ["from", "no_probes"])]
     pub(crate) deep: bool,
 

@@ -16,6 +16,7 @@ mod check;
 #[cfg(test)]
 mod layout_tests;
 mod path;
+mod played;
 mod ports;
 mod rank;
 mod reach;

@@ -1,5 +1,7 @@
 //! What probing told of a segment: who answered, and where a question or its answer was last seen.
 
+use std::borrow::Cow;
+
 use darkport_model::{ArpProbe, Crossing, HopKind, IfIndex, Link, Origin, Part, Vid, Whom};
 
 use crate::scene::{Scene, Segment};
@@ -27,9 +29,14 @@ impl<'a> Scene<'a> {
         self.seen.probes.arp.iter().filter(move |probe| probe.bridge == bridge && probe.origin == Origin::Host && probe.sent > 0)
     }
 
-    /// The question for the gateway: the answered one, where there are several.
+    /// The question for the gateway: the answered one, where there are several. Where this host itself could not ask, that of an instance
+    /// that it played.
     pub(crate) fn gateway(&self, segment: &Segment<'a>) -> Option<&'a ArpProbe> {
-        self.asked(segment).filter(|probe| probe.whom == Whom::Gateway).max_by_key(|probe| (probe.answered, probe.unheard))
+        let own = self.asked(segment).filter(|probe| probe.whom == Whom::Gateway).max_by_key(|probe| (probe.answered, probe.unheard));
+        own.or_else(|| {
+            let here = |probe: &&ArpProbe| probe.bridge == segment.bridge.index && probe.origin == Origin::SyntheticInstance;
+            self.seen.probes.arp.iter().filter(here).filter(|probe| probe.sent > 0).max_by_key(|probe| probe.answered)
+        })
     }
 
     /// The gateway, where it was asked for, nobody answered, and nobody was overheard hearing from it either.
@@ -59,6 +66,7 @@ impl<'a> Scene<'a> {
 
     /// How far an unanswered question for somebody beyond the uplinks got.
     pub(crate) fn trail_out(&self, segment: &Segment<'a>, probe: &ArpProbe) -> Trail<'a> {
+        let way = from_bridge(segment.bridge, probe);
         let mut stages = Vec::new();
         for bridge in self.bridges_from(segment.bridge) {
             stages.push(vec![bridge]);
@@ -71,7 +79,7 @@ impl<'a> Scene<'a> {
                 stages.push(chain.slaves.clone());
             }
         }
-        trail(&stages, &probe.way)
+        trail(&stages, &way)
     }
 
     /// What a device is on the way of this host's frames.
@@ -94,6 +102,19 @@ impl<'a> Scene<'a> {
 /// How far an unanswered question for an instance behind `tap` got.
 pub(crate) fn trail_in<'a>(segment: &Segment<'a>, tap: &'a Link, probe: &ArpProbe) -> Trail<'a> {
     trail(&[vec![segment.bridge], vec![tap]], &probe.way)
+}
+
+/// The way of a probe as if it had begun at the bridge: what a played instance asks comes in there by its port.
+fn from_bridge<'p>(bridge: &Link, probe: &'p ArpProbe) -> Cow<'p, [Crossing]> {
+    let came_in = |crossing: &&Crossing| crossing.part == Part::Question && !crossing.outgoing;
+    match probe.way.iter().find(came_in).filter(|_| probe.origin == Origin::SyntheticInstance) {
+        Some(first) => {
+            let mut begun = *first;
+            (begun.link, begun.outgoing) = (bridge.index, true);
+            Cow::Owned([&[begun], probe.way.as_slice()].concat())
+        }
+        None => Cow::Borrowed(&probe.way),
+    }
 }
 
 fn crosses(way: &[Crossing], link: IfIndex, part: Part) -> bool {

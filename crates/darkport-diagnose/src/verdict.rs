@@ -9,6 +9,7 @@ use darkport_model::{
 use crate::causes::{self, BY_SILENCE};
 use crate::check::{Definition, Outcome, blinds};
 use crate::path::{paths, worst};
+use crate::played::played;
 use crate::rank::{joined, ranked};
 use crate::scene::Scene;
 use crate::subject::{Life, Subject};
@@ -47,6 +48,7 @@ pub fn diagnose(seen: &Observation) -> Diagnosis {
     diagnosis.instances = instances;
     diagnosis.causes = causes;
     diagnosis.place = place;
+    diagnosis.played = played(&scene);
     diagnosis.drops.clone_from(&seen.probes.drops);
     diagnosis.ruled_out = ruled_out;
     diagnosis.undecided = undecided;

@@ -8,6 +8,7 @@ use crate::gap::Gap;
 use crate::ids::Timestamp;
 use crate::observation::SchemaVersion;
 use crate::path::{HopKind, Path};
+use crate::played::PlayedInstance;
 use crate::probes::KernelDrop;
 
 /// The verdict on one host: what is dark, why, how sure that is, what to do.
@@ -38,6 +39,8 @@ pub struct Diagnosis {
     pub place: Option<Place>,
     /// Frames that the kernel dropped while darkport probed, where it was allowed to watch that: evidence, and nobody's cause.
     pub drops: Vec<KernelDrop>,
+    /// What instances that darkport played could do, where it was allowed to play any.
+    pub played: Vec<PlayedInstance>,
     /// Causes that were looked for and are not it, and what says so.
     pub ruled_out: Vec<RuledOut>,
     /// Causes that could not be decided, and what was missing.

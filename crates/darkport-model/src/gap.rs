@@ -90,6 +90,8 @@ pub enum Source {
     Probes,
     /// Frames that the kernel drops, and why.
     Drops,
+    /// An instance that darkport plays itself.
+    Synthetic,
 }
 
 /// Why something could not be read.

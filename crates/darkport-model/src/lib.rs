@@ -26,6 +26,7 @@ mod l3;
 mod link;
 mod observation;
 mod path;
+mod played;
 mod probes;
 mod process;
 mod sample;
@@ -45,6 +46,7 @@ pub use l3::{Address, Neighbour, NeighbourState, Route, RouteKind, Rule};
 pub use link::{BondSlaveState, Carrier, Counters, Link, LinkKind, OperState, Port, Qdisc, QdiscStats, StpState, UnknownAttribute};
 pub use observation::{LoadError, Observation, SCHEMA, SchemaVersion};
 pub use path::{Hop, HopKind, HopState, Path};
+pub use played::{PlayedInstance, PlayedTest};
 pub use probes::{
     ArpAnswer, ArpProbe, Crossing, DhcpLease, DhcpOffer, DhcpOption, DhcpProbe, Heard, HeardArp, HeardDhcp, KernelDrop, Origin, Part,
     Probes, SyntheticRun, SyntheticTest, TestKind, Whom,

@@ -456,7 +456,10 @@ pub struct SyntheticRun {
     pub vid: Option<Vid>,
     /// Its hardware address.
     pub mac: MacAddr,
-    /// The address that it was offered and used.
+    /// Its device in the bridge, which is gone: the first that its frames cross.
+    #[serde(default)]
+    pub port: Option<IfIndex>,
+    /// The address that it used.
     #[serde(default)]
     pub address: Option<Ipv4Addr>,
     /// What it tried, in order.
@@ -467,7 +470,7 @@ pub struct SyntheticRun {
 impl SyntheticRun {
     /// One on `bridge` with this hardware address.
     pub fn new(bridge: IfIndex, mac: MacAddr) -> Self {
-        Self { bridge, vid: None, mac, address: None, tests: Vec::new() }
+        Self { bridge, vid: None, mac, port: None, address: None, tests: Vec::new() }
     }
 }
 

@@ -29,4 +29,4 @@ pub use sweep::{
     Ask, Counts, Holder, HolderSeen, HostState, Machine, Next, Outcome, Plan, Settings, State, Sweep, SweepFinding, SweepProgress,
     SweepReport, SweepStats, SweptHost, Target, hosts,
 };
-pub use synthetic::{AllowChanges, Synthetic};
+pub use synthetic::{AllowChanges, Player, Synthetic};

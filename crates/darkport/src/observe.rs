@@ -11,10 +11,13 @@ use darkport_bridge::{Inspector, Namespace, in_namespace};
 use darkport_host::HostReader;
 use darkport_inventory::InventoryReader;
 use darkport_model::{Gap, GapReason, Observation, Source, Timestamp};
-use darkport_probe::{Capture, Drops, Examiner};
+use darkport_probe::{AllowChanges, Capture, Drops, Examiner, Player};
 
 use crate::observer::{Claims, ObserveError, Plan};
 use crate::source::Reader;
+
+/// As long as an instance that meets with silence everywhere takes to ask for all that it needs.
+const PLAYS_FOR: Duration = Duration::from_secs(10);
 
 /// One step of the reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +103,7 @@ fn collect(
 
 fn describe(step: Step, plan: &Plan) -> String {
     match step {
+        Step::First(Reader::Probes) if plan.allowed.is_some() => "asking instances and gateway, and playing an instance".to_owned(),
         Step::First(Reader::Probes) => "asking instances and gateway".to_owned(),
         Step::First(reader) => format!("reading {reader}"),
         Step::Wait => format!("watching counters for {:.1} s", plan.window.as_secs_f64()),
@@ -216,9 +220,24 @@ impl Reading {
             } else {
                 examiner.observe(seen);
             }
+            if let Some(allowed) = self.plan.allowed {
+                self.play(allowed, seen);
+            }
             if let Some(drops) = drops {
                 drops.finish(seen);
             }
+        }
+    }
+
+    /// Does what an instance does, where the instances are.
+    fn play(&self, allowed: AllowChanges, seen: &mut Observation) {
+        // The second looks need some of it too.
+        let left = self.end.saturating_duration_since(Instant::now()) / 2;
+        if left < PLAYS_FOR {
+            let why = "the deadline leaves no time for it";
+            seen.gaps.push(Gap::new(Source::Synthetic, "an instance on each bridge", GapReason::Deadline, why));
+        } else {
+            Player::new(allowed).deadline(left).observe(seen);
         }
     }
 

@@ -5,6 +5,7 @@ mod drops;
 mod frame;
 mod layout;
 mod path;
+mod played;
 
 use darkport::model::{Diagnosis, Status};
 

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use darkport_model::{ArpAnswer, ArpProbe, Gap, GapReason, IfIndex, Link, LinkKind, Observation, Source, Whom};
 
 use self::questions::{Errand, Question, errands, overheard};
+pub(crate) use self::questions::{ipv4, runs};
 use crate::pcapng::Capture;
 use crate::socket::{Batch, Filter, PacketSocket, PacketType, SocketOptions};
 use crate::sweep::{Ask, Machine, Next, Outcome, Plan, Settings, Target};

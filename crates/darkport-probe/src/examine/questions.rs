@@ -138,7 +138,7 @@ fn asks_on(bridge: &Link) -> Result<MacAddr, &'static str> {
     }
 }
 
-fn runs(instance: &Instance) -> bool {
+pub(crate) fn runs(instance: &Instance) -> bool {
     instance.is_running() == Some(true) && !instance.paused.as_ref().is_some_and(|fact| fact.value)
 }
 
@@ -149,7 +149,7 @@ fn whose(whom: &Whom) -> Option<&str> {
     }
 }
 
-fn ipv4(address: IpAddr) -> Option<Ipv4Addr> {
+pub(crate) fn ipv4(address: IpAddr) -> Option<Ipv4Addr> {
     match address {
         IpAddr::V4(address) => Some(address),
         IpAddr::V6(_) => None,

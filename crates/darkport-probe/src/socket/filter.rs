@@ -24,6 +24,11 @@ pub enum Filter {
         /// The conversation's number.
         xid: Option<u32>,
     },
+    /// All that one station sends, and all that is sent to it alone.
+    Station {
+        /// Its address.
+        mac: MacAddr,
+    },
     /// None: for a socket that only sends.
     Nothing,
 }
@@ -79,6 +84,13 @@ impl Filter {
                 program.extend([(EQUAL, 1, 0, 0x8100), (EQUAL, 0, NO, 0x88a8), (LOAD_HALF, 0, 0, 16), (EQUAL, 0, NO, 0x0800)]);
                 program.extend(dhcp(xid, 4));
                 program.push((RETURN, 0, 0, 0));
+                return finish(program);
+            }
+            Self::Station { mac: MacAddr([a, b, c, d, e, f]) } => {
+                let (start, end) = (u32::from_be_bytes([a, b, c, d]), u32::from(u16::from_be_bytes([e, f])));
+                program.extend([(LOAD_WORD, 0, 0, 6), (EQUAL, 0, 2, start), (LOAD_HALF, 0, 0, 10), (EQUAL, 4, 0, end)]);
+                program.extend([(LOAD_WORD, 0, 0, 0), (EQUAL, 0, NO, start), (LOAD_HALF, 0, 0, 4), (EQUAL, 0, NO, end)]);
+                program.extend(ends());
                 return finish(program);
             }
             Self::Answers { mac, .. } => {
@@ -291,6 +303,14 @@ mod tests {
             assert!(!passes(program, &frame(7, 67, Some(0x8101)), 0));
         }
         assert!(!passes(&Filter::Dhcp { xid: None }.program(false), &frame(7, 67, None), OUTGOING));
+    }
+
+    #[test]
+    fn a_station_is_heard_both_ways_and_nobody_else() {
+        let program = Filter::Station { mac: ME }.program(true);
+        let frame = |to: MacAddr, from: MacAddr| [&to.0[..], &from.0, &[8, 0, 1]].concat();
+        assert!(passes(&program, &frame(BROADCAST, ME), OUTGOING) && passes(&program, &frame(ME, YOU), 0));
+        assert!(!passes(&program, &frame(BROADCAST, YOU), 0) && !passes(&program, &frame(YOU, YOU), 0) && !passes(&program, &[2; 11], 0));
     }
 
     #[test]

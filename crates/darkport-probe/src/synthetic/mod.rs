@@ -1,16 +1,22 @@
 //! An instance that darkport plays itself: a port of the bridge, and behind it a namespace that does what a booting instance does.
 
+mod player;
 mod rtnl;
+mod services;
 mod stage;
+mod trail;
 mod tries;
 
+pub use player::Player;
+
+use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use darkport_bridge::{Inspector, Namespace, in_namespace};
-use darkport_model::{LinkKind, MacAddr, Observation, SyntheticRun, Vid};
+use darkport_model::{IfIndex, LinkKind, MacAddr, Observation, SyntheticRun, Vid};
 
 use crate::error::ProbeError;
 
@@ -30,7 +36,7 @@ impl AllowChanges {
 /// However the process ends, the kernel takes all of it away. Needs `CAP_NET_ADMIN`, `CAP_NET_RAW` and `CAP_SYS_ADMIN`.
 ///
 /// The port's address begins with `fe:`, so that the bridge does not take it for its own. The instance's is random and
-/// locally administered: a DHCP server that knows its clients one by one, as nova-network's, has no offer for it.
+/// locally administered: a DHCP server that knows its clients one by one, as nova-network's, has no offer for it, and no lease is taken.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is made before `run` is called"]
 pub struct Synthetic {
@@ -42,6 +48,7 @@ pub struct Synthetic {
     mac: MacAddr,
     port_mac: MacAddr,
     name: String,
+    beside: HashSet<IfIndex>,
     deadline: Duration,
 }
 
@@ -58,6 +65,7 @@ impl Synthetic {
             mac: MacAddr([0x02, a, b, c, d, e]),
             port_mac: MacAddr([0xfe, a, b, c, d, e]),
             name: format!("dkp{e:02x}{f:02x}{g:02x}{h:02x}"),
+            beside: HashSet::new(),
             deadline: Duration::from_secs(20),
         }
     }
@@ -74,16 +82,22 @@ impl Synthetic {
         self
     }
 
-    /// It uses this address, with a prefix of this length, if nobody answers for it (RFC 5227). Without one, only what needs no
-    /// address is tried.
+    /// It uses this address, with a prefix of this length, if nobody answers for it (RFC 5227). Without one it uses, without taking a lease,
+    /// what a DHCP server offers; and without that only what needs no address is tried.
     pub fn address(mut self, address: Ipv4Addr, prefix: u8) -> Self {
         self.address = Some((address, prefix.min(32)));
         self
     }
 
-    /// The gateway that it is to reach.
+    /// The gateway that it is to reach; without one the offered one.
     pub fn gateway(mut self, gateway: Ipv4Addr) -> Self {
         self.gateway = Some(gateway);
+        self
+    }
+
+    /// Ports by which floods leave that say nothing of its own way: other instances' taps.
+    pub(crate) fn beside(mut self, ports: HashSet<IfIndex>) -> Self {
+        self.beside = ports;
         self
     }
 
@@ -141,10 +155,13 @@ impl Synthetic {
         run.vid = if vlan_filtering { self.vid.or(default_pvid) } else { None };
         let asked = tries::Asked { mac: self.mac, mtu: bridge.mtu, address: self.address, gateway: self.gateway, deadline: self.deadline };
         let made = |source| ProbeError::Make { device: self.bridge.clone(), source };
-        let (address, tests) =
-            stage::on_stage(&plan, |guest, eth0| tries::all(&asked, guest, eth0)).and_then(|tried| tried).map_err(made)?;
-        run.address = address;
-        run.tests = tests;
+        let followed = trail::Followed { mac: self.mac, gateway: self.gateway, beside: self.beside.clone() };
+        let (tried, trail) = trail::follow(&followed, || stage::on_stage(&plan, |guest, eth0| tries::all(&asked, guest, eth0)));
+        let stage::Played { port, done } = tried.map_err(made)?;
+        let (address, mut tests) = done.map_err(made)?;
+        trail.tell(&mut tests);
+        run.port = Some(IfIndex(port));
+        (run.address, run.tests) = (address, tests);
         Ok(run)
     }
 }

@@ -31,9 +31,16 @@ pub(super) struct Plan {
     pub(super) vlan: Option<(Vid, Option<Vid>)>,
 }
 
+/// What was done there.
+pub(super) struct Played<T> {
+    /// The number that the port had in the bridge.
+    pub(super) port: u32,
+    pub(super) done: T,
+}
+
 /// Makes the namespace and the devices, runs `work` in there with the far device's number, and takes all down again. The caller's thread
 /// stays in its own namespace, which must be the bridge's.
-pub(super) fn on_stage<T: Send>(plan: &Plan, work: impl FnOnce(&mut Rtnl, u32) -> T + Send) -> io::Result<T> {
+pub(super) fn on_stage<T: Send>(plan: &Plan, work: impl FnOnce(&mut Rtnl, u32) -> T + Send) -> io::Result<Played<T>> {
     let mut host = Rtnl::open()?;
     let run = thread::scope(|scope| {
         let there = thread::Builder::new().name("synthetic".into()).spawn_scoped(scope, || {
@@ -54,7 +61,7 @@ pub(super) fn on_stage<T: Send>(plan: &Plan, work: impl FnOnce(&mut Rtnl, u32) -
                 }
                 thread::sleep(Duration::from_millis(5));
             }
-            Ok(work(&mut guest, eth0))
+            Ok(Played { port, done: work(&mut guest, eth0) })
         })?;
         there.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     });

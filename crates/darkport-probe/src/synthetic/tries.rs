@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use darkport_model::{MacAddr, SyntheticTest, TestKind};
 
 use super::rtnl::Rtnl;
+use super::services;
 use crate::socket::{Batch, Filter, PacketSocket, Received, SocketOptions};
 use crate::wire::{Arp, ArpOperation, BROADCAST, Frame, Icmpv6, Ipv4, Message};
 
@@ -18,9 +19,12 @@ const ROUTER_WAIT: Duration = Duration::from_millis(800);
 const CONNECT_WAIT: Duration = Duration::from_secs(1);
 /// The number of the echo requests: nobody else asks in that namespace.
 const ID: u16 = 0x6470;
-const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+pub(super) const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 const NO_ADDRESS: &str = "it has no address";
 const NO_GATEWAY: &str = "no gateway is known";
+const NO_SERVER: &str = "no name server is known";
+/// What the far device is called in its namespace.
+const DEVICE: &str = "eth0";
 
 /// What is to be tried.
 #[derive(Debug, Clone)]
@@ -112,13 +116,20 @@ fn is_advertisement(frame: &Received<'_>) -> bool {
     at(12, &[0x86, 0xdd]) && at(20, &[58, 255]) && at(54, &[134, 0])
 }
 
-/// Tries all; the address that was used, and what came of each.
+/// Tries all; the address that was used, and what came of each. What is not `asked` for is taken from what a server offers.
 pub(super) fn all(asked: &Asked, guest: &mut Rtnl, eth0: u32) -> io::Result<(Option<Ipv4Addr>, Vec<SyntheticTest>)> {
     let mut options = SocketOptions::new(eth0);
     options.receive_buffer = 1 << 20;
     let socket = PacketSocket::open(options, &Filter::Everything)?;
     let mut wire = Wire { socket, until: Instant::now() + asked.deadline, mac: asked.mac };
-    let mut tests = Vec::new();
+    let (offer, test) = services::dhcp(asked.mac, DEVICE);
+    let mut tests = vec![test];
+    let mut asked = asked.clone();
+    if let Some(offer) = &offer {
+        asked.gateway = asked.gateway.or_else(|| offer.routers.first().copied());
+        asked.address = asked.address.or_else(|| Some((offer.address, offer.prefix?.min(32))));
+    }
+    let asked = &asked;
 
     let mut gateway_mac = None;
     let mut test = SyntheticTest::new(TestKind::ArpGateway);
@@ -137,17 +148,30 @@ pub(super) fn all(asked: &Asked, guest: &mut Rtnl, eth0: u32) -> io::Result<(Opt
     let (address, why) = own_address(asked, &mut wire, guest, eth0)?;
     tests.extend(echoes(asked, &mut wire, address.ok_or(why.as_str()), gateway_mac)?);
 
-    let mut test = SyntheticTest::new(TestKind::Metadata);
-    test.target = Some(METADATA.into());
-    match (address, asked.gateway) {
-        (None, _) => test.detail = why,
-        (_, None) => test.detail = NO_GATEWAY.into(),
-        (Some(_), Some(gateway)) => match guest.default_route(eth0, gateway) {
-            Err(error) => test.detail = format!("no route to the gateway: {error}"),
-            Ok(()) => connect(&mut test, wire.until),
+    let mut metadata = SyntheticTest::new(TestKind::Metadata);
+    metadata.target = Some(METADATA.into());
+    let server = offer.and_then(|offer| offer.name_servers.first().copied());
+    let mut dns = SyntheticTest::new(TestKind::Dns);
+    dns.target = server.map(Into::into);
+    let ready = match (address, asked.gateway) {
+        (None, _) => Err(why),
+        (_, None) => Err(NO_GATEWAY.to_owned()),
+        (Some(address), Some(gateway)) => match guest.default_route(eth0, gateway) {
+            Err(error) => Err(format!("no route to the gateway: {error}")),
+            Ok(()) => Ok(address),
         },
+    };
+    match (ready, server) {
+        (Ok(address), server) => {
+            connect(&mut metadata, wire.until);
+            match server {
+                Some(server) => dns = services::dns(address, server, wire.until),
+                None => dns.detail = NO_SERVER.into(),
+            }
+        }
+        (Err(why), _) => (metadata.detail, dns.detail) = (why.clone(), why),
     }
-    tests.push(test);
+    tests.extend([metadata, dns]);
 
     let mut test = SyntheticTest::new(TestKind::RouterSolicitation);
     let ask = Icmpv6::router_solicitation(Ipv6Addr::UNSPECIFIED, asked.mac);

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use darkport_model::TestKind;
+use darkport_model::{IfIndex, Part, TestKind};
 use darkport_probe::{AllowChanges, ProbeError, Synthetic};
 
 use crate::common::{batch, bridge, in_new_namespace, run};
@@ -50,10 +50,19 @@ fn it_does_what_an_instance_does_and_is_gone() {
         for kind in [TestKind::ArpGateway, TestKind::PingGateway, TestKind::FullMtu] {
             assert_eq!((told(kind).tries, told(kind).passed), (5, 5), "{:?}", told(kind));
         }
+        // Its frames come in by its own port and go out by the gateway's, and the answers the other way.
+        let way = |kind, part| told(kind).way.iter().filter(|one| one.part == part).map(|one| (one.link, one.outgoing)).collect::<Vec<_>>();
+        let index = |name: &str| IfIndex(run(&format!("cat /sys/class/net/{name}/ifindex")).trim().parse().unwrap());
+        let port = seen.port.unwrap();
+        for kind in [TestKind::PingGateway, TestKind::FullMtu] {
+            assert_eq!(way(kind, Part::Question), [(port, false), (index("vnet0"), true)], "{kind:?}");
+            assert_eq!(way(kind, Part::Answer), [(index("vnet0"), false), (port, true)], "{kind:?}");
+        }
+        assert!(told(TestKind::Dhcp).failed() && told(TestKind::Dns).tries == 0);
         assert!(told(TestKind::Metadata).failed() && told(TestKind::RouterSolicitation).failed());
         // Somebody has the address: it is not used.
         let taken = instance().address([10, 0, 0, 1].into(), 24).run().unwrap();
-        assert!(taken.address.is_none() && taken.tests[1].tries == 0 && taken.tests[1].detail.contains("is taken"), "{taken:?}");
+        assert!(taken.address.is_none() && taken.tests[2].tries == 0 && taken.tests[2].detail.contains("is taken"), "{taken:?}");
         run("ip link set br0 type bridge stp_state 1");
         assert!(matches!(instance().run(), Err(ProbeError::SpanningTree(_))));
     });
