@@ -17,6 +17,9 @@ const AGAIN: u32 = 2;
 /// So many frames a guest sends in a window only if it talks to somebody.
 const TALK: u64 = 5;
 
+/// Of conversations comes back more than one frame for so many sent; of what others send to everybody, less.
+const FEW: u64 = 4;
+
 /// Instances that asked for the gateway, whose questions left this host, and to whom no answer came.
 #[derive(Debug, Default)]
 pub(crate) struct InVain {
@@ -26,11 +29,13 @@ pub(crate) struct InVain {
     pub(crate) questions: u32,
 }
 
-/// What instances sent over an uplink by which nothing came back.
+/// What instances sent over an uplink by which little or nothing came back.
 #[derive(Debug)]
 pub(crate) struct OneWay {
     /// Frames that left.
     pub(crate) left: u64,
+    /// Frames that came in and that nothing explains: they may be answers to instances.
+    pub(crate) came: u64,
     /// The instances that sent some.
     pub(crate) names: Vec<String>,
 }
@@ -66,7 +71,7 @@ impl<'a> Scene<'a> {
         found
     }
 
-    /// Whether a segment's instances talk over an uplink by which nothing comes back: of what came in, answers to this host's own
+    /// Whether a segment's instances talk over an uplink by which hardly anything comes back: of what came in, answers to this host's own
     /// questions and broadcasts of others, which were overheard, are left out.
     pub(crate) fn one_way(&self, segment: &Segment<'a>) -> Option<OneWay> {
         let [chain] = segment.uplinks.as_slice() else { return None };
@@ -85,8 +90,8 @@ impl<'a> Scene<'a> {
             sent.is_some_and(|sent| sent >= TALK)
         });
         let names: BTreeSet<String> = talkers.map(|(subject, _)| subject.name.clone()).collect();
-        let nothing_back = came <= own_answers.saturating_add(frames(false));
-        (nothing_back && left >= TALK && !names.is_empty()).then(|| OneWay { left, names: names.into_iter().collect() })
+        let came = came.saturating_sub(own_answers.saturating_add(frames(false)));
+        (came <= left / FEW && left >= TALK && !names.is_empty()).then(|| OneWay { left, came, names: names.into_iter().collect() })
     }
 
     /// Whether more than this host's own unanswered questions says that frames leave and none comes back.

@@ -1,9 +1,9 @@
 //! What played instances met with, in words for who reads the diagnosis.
 
-use darkport_model::{Part, PlayedInstance, PlayedTest, SyntheticRun, SyntheticTest};
+use darkport_model::{Part, PlayedInstance, PlayedTest, SyntheticRun, SyntheticTest, TestKind};
 
 use crate::reach::tagged;
-use crate::scene::Scene;
+use crate::scene::{Scene, Segment};
 
 /// Devices that are named of one way.
 const DEVICES: usize = 32;
@@ -11,6 +11,19 @@ const DEVICES: usize = 32;
 /// Each run with its devices' names.
 pub(crate) fn played(scene: &Scene<'_>) -> Vec<PlayedInstance> {
     scene.seen.probes.synthetic.iter().map(|run| told(scene, run)).collect()
+}
+
+impl<'a> Scene<'a> {
+    /// What was played on a segment.
+    pub(crate) fn played(&self, segment: &Segment<'a>) -> impl Iterator<Item = &'a SyntheticRun> + use<'a> {
+        let bridge = segment.bridge.index;
+        self.seen.probes.synthetic.iter().filter(move |run| run.bridge == bridge)
+    }
+}
+
+/// One of the things that an instance tried.
+pub(crate) fn test(run: &SyntheticRun, kind: TestKind) -> Option<&SyntheticTest> {
+    run.tests.iter().find(|test| test.kind == kind)
 }
 
 fn told(scene: &Scene<'_>, run: &SyntheticRun) -> PlayedInstance {
@@ -43,7 +56,7 @@ fn one(scene: &Scene<'_>, run: &SyntheticRun, test: &SyntheticTest) -> PlayedTes
 
 #[cfg(test)]
 mod tests {
-    use darkport_model::{ArpProbe, Crossing, IfIndex, Link, LinkKind, MacAddr, Observation, Origin, Status, TestKind, Whom};
+    use darkport_model::{ArpProbe, Crossing, IfIndex, Link, LinkKind, MacAddr, Observation, Origin, Status, Whom};
 
     use super::*;
     use crate::testing::{diagnosed, healthy, passed, vlan_aware};

@@ -4,8 +4,8 @@ use std::ops::{Deref, DerefMut};
 
 use darkport_model::{
     Address, ArpAnswer, ArpProbe, Carrier, Cause, Claim, Counters, Crossing, Diagnosis, Fact, FactSource, Fdb, FdbEntry, FdbKind, HeardArp,
-    IfIndex, Instance, Intent, Link, LinkKind, MacAddr, Nic, Observation, OperState, Part, Port, PortVlan, Qdisc, QdiscStats, Status, Vid,
-    Whom,
+    IfIndex, Instance, Intent, Link, LinkKind, MacAddr, Nic, Observation, OperState, Part, Port, PortVlan, Qdisc, QdiscStats, Status,
+    SyntheticRun, SyntheticTest, TestKind, Vid, Whom,
 };
 
 use crate::diagnose;
@@ -271,6 +271,27 @@ pub(crate) fn asking_in_vain(seen: &mut Seen, guests: u8, times: u32) {
                 (heard.outgoing, heard.frames) = (outgoing, times);
             }
         }
+    }
+}
+
+/// An instance was played on the first bridge: what it tried, how often, and how often it was answered.
+pub(crate) fn plays(seen: &mut Seen, tests: &[(TestKind, u32, u32)]) {
+    let bridge = seen.links.iter().find(|link| matches!(link.kind, LinkKind::Bridge { .. })).unwrap().index;
+    let mut run = SyntheticRun::new(bridge, MacAddr([2, 0, 0, 0, 0, 0x77]));
+    run.port = Some(IfIndex(77));
+    let tried = |(kind, tries, passed): &(TestKind, u32, u32)| {
+        let mut test = SyntheticTest::new(*kind);
+        (test.tries, test.passed) = (*tries, *passed);
+        test
+    };
+    run.tests = tests.iter().map(tried).collect();
+    seen.probes.synthetic.push(run);
+}
+
+/// The instances' filters name their DHCP server, as nova writes them.
+pub(crate) fn of_nova(seen: &mut Seen) {
+    for nic in seen.inventory.instances.iter_mut().flat_map(|instance| &mut instance.nics) {
+        nic.gateways.push(Fact::new([10, 68, 16, 1].into(), FactSource::LiveXml, "i.xml"));
     }
 }
 

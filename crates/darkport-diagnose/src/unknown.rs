@@ -79,7 +79,7 @@ fn unanswered(scene: &Scene<'_>, segment: &Segment<'_>, names: &[String]) -> Opt
         return Some(finding(Certainty::Likely, summary, seen, "ARP, overheard", in_vain.names))
             .filter(|finding| !finding.affects.is_empty());
     }
-    let one_way = scene.one_way(segment).filter(|found| found.names.len() >= SEVERAL)?;
+    let one_way = scene.one_way(segment).filter(|found| found.came == 0 && found.names.len() >= SEVERAL)?;
     let summary = format!("instances send by {port} and nothing comes back to them, while the gateway answers this host");
     let seen = format!(
         "{} instances sent, {} frames left by {port}, and nothing but answers to this host and questions of others came in",

@@ -462,6 +462,9 @@ pub struct SyntheticRun {
     /// The address that it used.
     #[serde(default)]
     pub address: Option<Ipv4Addr>,
+    /// The offers that it had of DHCP servers. At which devices they passed stands in the test.
+    #[serde(default)]
+    pub offers: Vec<DhcpOffer>,
     /// What it tried, in order.
     #[serde(default)]
     pub tests: Vec<SyntheticTest>,
@@ -470,7 +473,7 @@ pub struct SyntheticRun {
 impl SyntheticRun {
     /// One on `bridge` with this hardware address.
     pub fn new(bridge: IfIndex, mac: MacAddr) -> Self {
-        Self { bridge, vid: None, mac, port: None, address: None, tests: Vec::new() }
+        Self { bridge, vid: None, mac, port: None, address: None, offers: Vec::new(), tests: Vec::new() }
     }
 }
 

@@ -10,6 +10,7 @@ mod host;
 mod l2;
 mod nic;
 mod port;
+mod service;
 mod tap;
 mod uplink;
 mod wire;
@@ -51,6 +52,9 @@ pub(crate) static ALL: &[Definition] = &[
     wire::switch_silent::CAUSE,
     wire::vlan_not_trunked::CAUSE,
     wire::network_host_down::CAUSE,
+    service::dhcp_reply_lost::CAUSE,
+    service::rogue_dhcp_server::CAUSE,
+    service::metadata_unreachable::CAUSE,
     host::guests_stalled::CAUSE,
     host::known_bad_kernel::CAUSE,
     host::conntrack_full::CAUSE,

@@ -24,7 +24,7 @@ pub enum Filter {
         /// The conversation's number.
         xid: Option<u32>,
     },
-    /// All that one station sends, and all that is sent to it alone.
+    /// All that one station sends, and all that is sent to it alone; and DHCP of anybody, since a server may answer to all.
     Station {
         /// Its address.
         mac: MacAddr,
@@ -89,9 +89,11 @@ impl Filter {
             Self::Station { mac: MacAddr([a, b, c, d, e, f]) } => {
                 let (start, end) = (u32::from_be_bytes([a, b, c, d]), u32::from(u16::from_be_bytes([e, f])));
                 program.extend([(LOAD_WORD, 0, 0, 6), (EQUAL, 0, 2, start), (LOAD_HALF, 0, 0, 10), (EQUAL, 4, 0, end)]);
-                program.extend([(LOAD_WORD, 0, 0, 0), (EQUAL, 0, NO, start), (LOAD_HALF, 0, 0, 4), (EQUAL, 0, NO, end)]);
-                program.extend(ends());
-                return finish(program);
+                program.extend([(LOAD_WORD, 0, 0, 0), (EQUAL, 0, 3, start), (LOAD_HALF, 0, 0, 4), (EQUAL, 0, 1, end)]);
+                program.push((RETURN, 0, 0, 0x4_0000));
+                let mut program = finish(program);
+                program.extend(Self::Dhcp { xid: None }.program(true));
+                return program;
             }
             Self::Answers { mac, .. } => {
                 let [a, b, c, d, e, f] = mac.0;
@@ -310,6 +312,9 @@ mod tests {
         let program = Filter::Station { mac: ME }.program(true);
         let frame = |to: MacAddr, from: MacAddr| [&to.0[..], &from.0, &[8, 0, 1]].concat();
         assert!(passes(&program, &frame(BROADCAST, ME), OUTGOING) && passes(&program, &frame(ME, YOU), 0));
+        let mut offer = [&frame(BROADCAST, YOU)[..], &[0; 40]].concat();
+        (offer[14], offer[23], offer[37]) = (0x45, 17, 68);
+        assert!(passes(&program, &offer, 0));
         assert!(!passes(&program, &frame(BROADCAST, YOU), 0) && !passes(&program, &frame(YOU, YOU), 0) && !passes(&program, &[2; 11], 0));
     }
 

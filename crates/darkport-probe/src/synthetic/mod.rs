@@ -158,10 +158,10 @@ impl Synthetic {
         let followed = trail::Followed { mac: self.mac, gateway: self.gateway, beside: self.beside.clone() };
         let (tried, trail) = trail::follow(&followed, || stage::on_stage(&plan, |guest, eth0| tries::all(&asked, guest, eth0)));
         let stage::Played { port, done } = tried.map_err(made)?;
-        let (address, mut tests) = done.map_err(made)?;
+        let tries::Tried { address, offers, mut tests } = done.map_err(made)?;
         trail.tell(&mut tests);
         run.port = Some(IfIndex(port));
-        (run.address, run.tests) = (address, tests);
+        (run.address, run.offers, run.tests) = (address, offers, tests);
         Ok(run)
     }
 }

@@ -14,8 +14,8 @@ const DNS_WAIT: Duration = Duration::from_secs(1);
 /// server has an answer to it, if only a refusal.
 const QUESTION: [u8; 15] = [1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1];
 
-/// Asks for an address as one that boots does, and takes none: the first offer, and what came of it.
-pub(super) fn dhcp(mac: MacAddr, device: &str) -> (Option<DhcpOffer>, SyntheticTest) {
+/// Asks for an address as one that boots does, and takes none: the offers, and what came of it.
+pub(super) fn dhcp(mac: MacAddr, device: &str) -> (Vec<DhcpOffer>, SyntheticTest) {
     let mut settings = DhcpSettings::default();
     // A server may look for three seconds whether an address is in use before it offers it (dnsmasq, `src/config.h`, `PING_WAIT`).
     (settings.tries, settings.collect, settings.deadline) = (4, Duration::from_millis(500), Duration::from_secs(5));
@@ -23,18 +23,23 @@ pub(super) fn dhcp(mac: MacAddr, device: &str) -> (Option<DhcpOffer>, SyntheticT
     match Dhcp::on(device).mac(mac).settings(settings).run() {
         Err(error) => {
             test.detail = format!("it could not be asked: {error}");
-            (None, test)
+            (Vec::new(), test)
         }
         Ok(report) => {
             test.tries = report.probe.sent;
             test.passed = report.probe.offers.iter().fold(0, |sum: u32, offer| sum.saturating_add(offer.count)).min(test.tries);
-            let first = report.probe.offers.into_iter().next();
-            test.target = first.as_ref().map(|offer| offer.server.into());
-            test.detail = first.as_ref().map_or_else(
+            let mut offers = report.probe.offers;
+            for offer in &mut offers {
+                // Those are devices of the instance's own namespace.
+                (offer.came_in_by, offer.way) = (None, Vec::new());
+            }
+            let first = offers.first();
+            test.target = first.map(|offer| offer.server.into());
+            test.detail = first.map_or_else(
                 || "no offer: a server that knows its clients one by one has none for a stranger".into(),
                 |offer| format!("{} offers {}", offer.server, offer.address),
             );
-            (first, test)
+            (offers, test)
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where a synthetic instance's frames pass: the host's devices are listened at, each, for what it sends and what is sent to it alone.
+//! Where a synthetic instance's frames pass: the host's devices are listened at, each, for what it sends and what is sent to it.
 
 use std::collections::HashSet;
 use std::io;
@@ -72,11 +72,11 @@ fn listen(mut socket: PacketSocket, who: &Followed, over: &AtomicBool) -> io::Re
 impl Trail {
     fn note(&mut self, who: &Followed, received: &Received<'_>) {
         let link = IfIndex(received.interface);
-        if who.beside.contains(&link) {
+        let own = received.bytes.get(6..12) == Some(&who.mac.0);
+        if own && who.beside.contains(&link) {
             return;
         }
         let Some(kind) = kind(who, received) else { return };
-        let own = received.bytes.get(6..12) == Some(&who.mac.0);
         let mut crossing = Crossing::new(link, received.kind == PacketType::Outgoing, if own { Part::Question } else { Part::Answer });
         crossing.vid = received.tag.and_then(Tag::vid).or_else(|| inner_vid(received.bytes)).filter(|vid| vid.get() != 0);
         let same = |(known_kind, known, _): &&mut (TestKind, Crossing, Duration)| {
@@ -146,7 +146,10 @@ fn kind(who: &Followed, received: &Received<'_>) -> Option<TestKind> {
                     Some(if received.length > SHORT { TestKind::FullMtu } else { TestKind::PingGateway })
                 }
                 6 if ends.contains(&METADATA) => Some(TestKind::Metadata),
-                17 if [port(0)?, port(2)?].contains(&67) => Some(TestKind::Dhcp),
+                // Whose conversation it is says the client's hardware address (RFC 2131, 2).
+                17 if [port(0)?, port(2)?].contains(&67) => {
+                    (bytes.get(header + 36..)?.first_chunk::<6>() == Some(&who.mac.0)).then_some(TestKind::Dhcp)
+                }
                 17 if [port(0)?, port(2)?].contains(&53) => Some(TestKind::Dns),
                 _ => None,
             }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use darkport_model::{MacAddr, SyntheticTest, TestKind};
+use darkport_model::{DhcpOffer, MacAddr, SyntheticTest, TestKind};
 
 use super::rtnl::Rtnl;
 use super::services;
@@ -116,16 +116,26 @@ fn is_advertisement(frame: &Received<'_>) -> bool {
     at(12, &[0x86, 0xdd]) && at(20, &[58, 255]) && at(54, &[134, 0])
 }
 
-/// Tries all; the address that was used, and what came of each. What is not `asked` for is taken from what a server offers.
-pub(super) fn all(asked: &Asked, guest: &mut Rtnl, eth0: u32) -> io::Result<(Option<Ipv4Addr>, Vec<SyntheticTest>)> {
+/// What came of it all.
+#[derive(Debug)]
+pub(super) struct Tried {
+    /// The address that was used.
+    pub(super) address: Option<Ipv4Addr>,
+    pub(super) offers: Vec<DhcpOffer>,
+    pub(super) tests: Vec<SyntheticTest>,
+}
+
+/// Tries all. What is not `asked` for is taken from what a server offers.
+pub(super) fn all(asked: &Asked, guest: &mut Rtnl, eth0: u32) -> io::Result<Tried> {
     let mut options = SocketOptions::new(eth0);
     options.receive_buffer = 1 << 20;
     let socket = PacketSocket::open(options, &Filter::Everything)?;
     let mut wire = Wire { socket, until: Instant::now() + asked.deadline, mac: asked.mac };
-    let (offer, test) = services::dhcp(asked.mac, DEVICE);
+    let (offers, test) = services::dhcp(asked.mac, DEVICE);
     let mut tests = vec![test];
     let mut asked = asked.clone();
-    if let Some(offer) = &offer {
+    let offer = offers.first();
+    if let Some(offer) = offer {
         asked.gateway = asked.gateway.or_else(|| offer.routers.first().copied());
         asked.address = asked.address.or_else(|| Some((offer.address, offer.prefix?.min(32))));
     }
@@ -180,7 +190,7 @@ pub(super) fn all(asked: &Asked, guest: &mut Rtnl, eth0: u32) -> io::Result<(Opt
     (test.tries, test.passed) = (sent, u32::try_from(answers.len()).unwrap_or(u32::MAX));
     test.detail = if answers.is_empty() { "no IPv6 router answers".into() } else { "a router answers".into() };
     tests.push(test);
-    Ok((address, tests))
+    Ok(Tried { address, offers, tests })
 }
 
 /// Gives the far device its address, unless somebody has it already; else why not.

@@ -1,10 +1,14 @@
 //! `mtu-mismatch`: a device on the way takes smaller packets than the instances send.
 
-use darkport_model::{Certainty, Effect, Finding, HopKind, Link, LinkKind, Source};
+use darkport_model::{Certainty, Effect, Finding, Fix, HopKind, Link, LinkKind, Source, TestKind};
 
 use crate::check::{Definition, Explanation, Outcome, command, quoted};
-use crate::scene::Scene;
+use crate::played::test;
+use crate::scene::{Scene, Segment};
 use crate::uplink::Chain;
+
+/// So many echoes are not all lost by chance where one frame in twenty is.
+const ENOUGH: u32 = 3;
 
 pub(crate) const CAUSE: Definition = Definition {
     explanation: Explanation {
@@ -12,7 +16,8 @@ pub(crate) const CAUSE: Definition = Definition {
         hop: HopKind::VlanDevice,
         what: "A device on the way takes smaller packets than the instances' taps: small packets (ping, ssh's greeting) pass, full-size ones are \
                dropped by the bridge without an error to anybody.",
-        proof: "The MTU of a device between bridge and wire is smaller than that of a running instance's tap (or than its domain's XML says).",
+        proof: "The MTU of a device between bridge and wire is smaller than that of a running instance's tap (or than its domain's XML says); or \
+                a played instance's small echoes to the gateway are answered and its full-size ones are not.",
         fix: "ip link set DEVICE mtu MTU",
         reboot_helps: Some(true),
         reboot: "it would apply the network configuration again, if that is right; setting the MTU takes a second",
@@ -44,7 +49,10 @@ fn check(scene: &Scene<'_>) -> Outcome {
                 wide.push((wants, subject.name.clone()));
             }
         }
-        let Some(widest) = wide.iter().map(|(mtu, _)| *mtu).max() else { continue };
+        let Some(widest) = wide.iter().map(|(mtu, _)| *mtu).max() else {
+            findings.extend(beyond(scene, segment));
+            continue;
+        };
         let names = wide.into_iter().map(|(_, name)| name).collect();
         findings.push(finding(scene, narrowest, &segment.bridge.name, widest, names));
     }
@@ -52,6 +60,27 @@ fn check(scene: &Scene<'_>) -> Outcome {
         return Outcome::NotApplicable;
     }
     Outcome::found_or(findings, || "no device between an instance's tap and the wire takes smaller packets than the tap".to_owned())
+}
+
+/// What a played instance met with beyond this host. A bridge of jumbo frames says nothing: instances may be
+/// told a smaller MTU than it has.
+fn beyond(scene: &Scene<'_>, segment: &Segment<'_>) -> Option<Finding> {
+    let run = scene.played(segment).next().filter(|_| segment.bridge.mtu <= 1500)?;
+    let (ping, full) = (test(run, TestKind::PingGateway)?, test(run, TestKind::FullMtu)?);
+    if ping.passed < ENOUGH || full.tries < ENOUGH || !full.failed() {
+        return None;
+    }
+    let gateway = full.target.map(|target| target.to_string()).unwrap_or_default();
+    let summary = format!(
+        "packets of {} bytes get no answer of the gateway {gateway}, small ones do: something beyond takes less",
+        segment.bridge.mtu
+    );
+    let seen =
+        format!("{} of {} small echoes were answered, 0 of {} full-size ones that may not be cut", ping.passed, ping.tries, full.tries);
+    let fix =
+        Fix::advice("compare the MTU of the switch ports, of the network host's NIC, VLAN and bridge: ping -M do -s 1472 from hop to hop");
+    let finding = Finding::new(CAUSE.explanation.code, HopKind::Wire, "wire", Certainty::Likely, Effect::Degraded, summary);
+    Some(finding.affecting(scene.names_on(segment)).seen(seen, "ICMP, as an instance").fixed_by(fix))
 }
 
 fn finding(scene: &Scene<'_>, narrow: &Link, bridge: &str, widest: u32, names: Vec<String>) -> Finding {
@@ -82,8 +111,8 @@ fn finding(scene: &Scene<'_>, narrow: &Link, bridge: &str, widest: u32, names: V
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{diagnosed, healthy, nova_network, only};
-    use darkport_model::Effect;
+    use crate::testing::{diagnosed, healthy, nova_network, only, plays};
+    use darkport_model::{Certainty, Effect, HopKind, TestKind};
 
     #[test]
     fn a_narrow_uplink_loses_full_packets() {
@@ -91,6 +120,28 @@ mod tests {
         let cause = only(&diagnosis, "mtu-mismatch");
         assert_eq!((cause.at.as_str(), cause.effect), ("eth1.1102", Effect::Degraded));
         assert_eq!(cause.fix.steps[0].run, "ip link set eth1.1102 mtu 1500");
+    }
+
+    #[test]
+    fn full_packets_that_get_lost_beyond_this_host() {
+        let echoes = |full| [(TestKind::PingGateway, 5, 5), (TestKind::FullMtu, 5, full)];
+        let diagnosis = diagnosed(nova_network(3), |seen| plays(seen, &echoes(0)));
+        let cause = only(&diagnosis, "mtu-mismatch");
+        assert_eq!((cause.hop, cause.certainty), (HopKind::Wire, Certainty::Likely));
+        healthy(&diagnosed(nova_network(3), |seen| plays(seen, &echoes(3))));
+        // What is narrow here explains it.
+        let here = diagnosed(nova_network(3), |seen| {
+            seen.link_mut("eth1.1102").mtu = 1400;
+            plays(seen, &echoes(0));
+        });
+        assert_eq!(only(&here, "mtu-mismatch").at, "eth1.1102");
+        // Jumbo frames need not reach the gateway.
+        healthy(&diagnosed(nova_network(3), |seen| {
+            for name in ["br1102", "eth1.1102", "eth1"] {
+                seen.link_mut(name).mtu = 9000;
+            }
+            plays(seen, &echoes(0));
+        }));
     }
 
     #[test]
