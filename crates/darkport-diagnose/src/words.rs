@@ -81,7 +81,12 @@ fn beyond(scene: &Scene<'_>) -> Option<String> {
     let not_asked = |segment: &&Segment<'_>| segment.ways().next().is_some() && scene.gateway(segment).is_none();
     let bridges: Vec<_> = scene.segments.iter().filter(not_asked).map(|segment| segment.bridge.name.as_str()).collect();
     if bridges.is_empty() {
-        return Some("beyond this host ARP was probed only: DHCP, NAT and routing on the network host are taken to be in order".to_owned());
+        let told = if scene.seen.probes.synthetic.is_empty() {
+            "beyond this host ARP was probed only: DHCP, NAT and routing on the network host are taken to be in order"
+        } else {
+            "beyond this host only what a played instance asks for was probed: NAT and routing on the network host are taken to be in order"
+        };
+        return Some(told.to_owned());
     }
     Some(format!("no gateway is known on {}, so that nobody beyond this host was asked: {taken}", listed(&bridges)))
 }
