@@ -24,6 +24,7 @@ mod scene;
 mod subject;
 #[cfg(test)]
 mod testing;
+mod trace;
 mod unknown;
 mod uplink;
 mod verdict;

@@ -2,11 +2,8 @@
 
 use darkport_model::{Part, PlayedInstance, PlayedTest, SyntheticRun, SyntheticTest, TestKind};
 
-use crate::reach::tagged;
 use crate::scene::{Scene, Segment};
-
-/// Devices that are named of one way.
-const DEVICES: usize = 32;
+use crate::trace::way;
 
 /// Each run with its devices' names.
 pub(crate) fn played(scene: &Scene<'_>) -> Vec<PlayedInstance> {
@@ -38,18 +35,7 @@ fn one(scene: &Scene<'_>, run: &SyntheticRun, test: &SyntheticTest) -> PlayedTes
     let mut told = PlayedTest::new(test.kind);
     (told.target, told.tries, told.passed) = (test.target, test.tries, test.passed);
     told.seen.clone_from(&test.detail);
-    let way = |part| {
-        let crossed = test.way.iter().filter(|crossing| crossing.part == part).take(DEVICES);
-        let names = crossed.map(|crossing| {
-            let name = match scene.wiring.link(crossing.link) {
-                Some(link) => link.name.clone(),
-                None if run.port == Some(crossing.link) => "its port".to_owned(),
-                None => format!("if{}", crossing.link.0),
-            };
-            name + &tagged(crossing.vid)
-        });
-        names.collect::<Vec<_>>().join(", ")
-    };
+    let way = |part| way(scene, &test.way, part, |link| Some(link) == run.port);
     (told.out, told.back) = (way(Part::Question), way(Part::Answer));
     told
 }
@@ -75,7 +61,7 @@ mod tests {
         seen.probes.synthetic.push(run);
         let told = played(&Scene::new(&seen));
         assert_eq!((told[0].bridge.as_str(), told[0].tests[0].tries), ("br1102", 5));
-        assert_eq!((told[0].tests[0].out.as_str(), told[0].tests[0].back.as_str()), ("its port, eth1 with tag 1102, if78", ""));
+        assert_eq!((told[0].tests[0].out.as_str(), told[0].tests[0].back.as_str()), ("its port 0.0, eth1 with tag 1102 0.0, if78 0.0", ""));
     }
 
     /// A bridge that filters VLANs: this host is no member of the instances' one and asks nobody there.

@@ -13,6 +13,7 @@ use crate::played::played;
 use crate::rank::{joined, ranked};
 use crate::scene::Scene;
 use crate::subject::{Life, Subject};
+use crate::trace::traces;
 use crate::unknown;
 use crate::words::{assumptions, headline, reboot};
 
@@ -48,6 +49,7 @@ pub fn diagnose(seen: &Observation) -> Diagnosis {
     diagnosis.instances = instances;
     diagnosis.causes = causes;
     diagnosis.place = place;
+    diagnosis.traces = traces(&scene);
     diagnosis.played = played(&scene);
     diagnosis.drops.clone_from(&seen.probes.drops);
     diagnosis.ruled_out = ruled_out;

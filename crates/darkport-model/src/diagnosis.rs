@@ -10,6 +10,7 @@ use crate::observation::SchemaVersion;
 use crate::path::{HopKind, Path};
 use crate::played::PlayedInstance;
 use crate::probes::KernelDrop;
+use crate::trace::Trace;
 
 /// The verdict on one host: what is dark, why, how sure that is, what to do.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -39,6 +40,8 @@ pub struct Diagnosis {
     pub place: Option<Place>,
     /// Frames that the kernel dropped while darkport probed, where it was allowed to watch that: evidence, and nobody's cause.
     pub drops: Vec<KernelDrop>,
+    /// How far the questions for gateways got, and those that no instance answered; a few dozen at most.
+    pub traces: Vec<Trace>,
     /// What instances that darkport played could do, where it was allowed to play any.
     pub played: Vec<PlayedInstance>,
     /// Causes that were looked for and are not it, and what says so.

@@ -31,6 +31,7 @@ mod probes;
 mod process;
 mod sample;
 mod text;
+mod trace;
 
 pub use diagnosis::{
     Cause, Certainty, Diagnosis, Effect, Evidence, Finding, Fix, InstanceState, InstanceVerdict, Place, Reboot, RuledOut, Status, Step,
@@ -54,3 +55,4 @@ pub use probes::{
 pub use process::{Process, ProcessRole, Thread};
 pub use sample::Sampled;
 pub use text::{bounded, printable};
+pub use trace::Trace;

@@ -48,7 +48,7 @@ pub struct PlayedTest {
     /// What was seen, or why it could not be tried.
     #[serde(default)]
     pub seen: String,
-    /// The devices that its frames crossed: `dkp0a1b, eth1.1102, eth1 with tag 1102`. Empty where nothing was followed.
+    /// The devices that its frames crossed, each with the milliseconds since the first: `its port 0.0, eth1.1102 0.1`. Empty where nothing was followed.
     #[serde(default)]
     pub out: String,
     /// The devices that the answers crossed.

@@ -8,7 +8,7 @@ use darkport::model::{Diagnosis, ExitCode, Gap, GapReason, HopState, InstanceSta
 use super::Style;
 use super::causes::hop;
 use super::layout::{Line, Paint, Section, show, wrap_to};
-use super::{drops, played};
+use super::{drops, played, traces};
 
 const NAME: usize = 48;
 const SENTENCE: usize = 600;
@@ -103,6 +103,7 @@ pub(super) fn answer(diagnosis: &Diagnosis, style: &Style) -> Vec<Section> {
         }
     }
     sections.push(Section::cuttable("DROPS", drops::lines(diagnosis, style), 1, 6));
+    sections.push(Section::whole("TRACE", traces::lines(diagnosis, style)));
     sections.push(Section::cuttable("PLAYED", played::lines(diagnosis, style), 3, 5));
     sections
 }

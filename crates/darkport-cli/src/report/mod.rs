@@ -6,6 +6,7 @@ mod frame;
 mod layout;
 mod path;
 mod played;
+mod traces;
 
 use darkport::model::{Diagnosis, Status};
 

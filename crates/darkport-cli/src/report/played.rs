@@ -73,7 +73,7 @@ mod tests {
             test(TestKind::ArpGateway, 5, 5, "02:00:00:00:00:01 answers"),
             test(TestKind::PingGateway, 0, 0, "it has no address\u{1b}[31m"),
         ];
-        played.tests[1].out = "dkp01020304, eth1.1102, eth1 with tag 1102".to_owned();
+        played.tests[1].out = "its port 0.0, eth1.1102 0.1, eth1 with tag 1102 0.1".to_owned();
         let mut diagnosis = Diagnosis::default();
         diagnosis.status = Status::Healthy;
         diagnosis.played.push(played);
@@ -94,7 +94,7 @@ mod tests {
         let text = render(&diagnosis(), &Style::default().verbose());
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(
-            text.contains("gateway by ARP: 5 of 5, 02:00:00:00:00:01 answers; out: dkp01020304, eth1.1102, eth1 with tag 1102"),
+            text.contains("gateway by ARP: 5 of 5, 02:00:00:00:00:01 answers; out: its port 0.0, eth1.1102 0.1, eth1 with tag 1102 0.1"),
             "{text}"
         );
     }

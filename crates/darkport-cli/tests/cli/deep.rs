@@ -55,7 +55,7 @@ fn an_instance_is_played_from_address_to_name() {
         "was answered: DHCP, gateway by ARP, gateway by ping, full MTU, DNS; not: metadata, IPv6 router",
         "10.68.16.1 offers 10.68.16.1",
         "full MTU (10.68.16.1): 5 of 5, 1500 bytes",
-        "; back: eth1, its port",
+        "; back: eth1 ",
     ] {
         assert!(text.contains(told), "{told}:\n{}{}", run.out, run.err);
     }
