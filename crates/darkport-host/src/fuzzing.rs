@@ -1,9 +1,9 @@
 //! The parsers by number, for the fuzz target `host_files`. No part of the public API.
 
-use crate::{bonding, columns, conntrack, ethtool, kernel, memory, neighbour, process, snmp, softnet};
+use crate::{bonding, columns, conntrack, ethtool, kernel, memory, neighbour, process, rules, snmp, softnet};
 
 /// How many parsers there are.
-pub const PARSERS: u8 = 13;
+pub const PARSERS: u8 = 14;
 
 /// Gives `data` to the parser `which`, counted around. What they make of it does not matter here; that they come back does.
 pub fn parse(which: u8, data: &[u8]) {
@@ -21,6 +21,7 @@ pub fn parse(which: u8, data: &[u8]) {
         9 => drop(kernel::parse_stat(text)),
         10 => drop((memory::parse_meminfo(text), memory::parse_pressure(text))),
         11 => drop(process::parse_stat(text)),
+        12 => drop((rules::parse_nft(text), rules::parse_ebtables(text))),
         _ => {
             let command = process::parse_cmdline(text);
             let _ = (process::candidate(text), process::role_of_command(&command));

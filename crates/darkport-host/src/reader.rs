@@ -6,7 +6,7 @@ use darkport_model::Observation;
 
 use crate::look::{Look, Roots};
 use crate::process::Seen;
-use crate::{bonding, conntrack, ethtool, interfaces, kernel, memory, neighbour, process, snmp, softnet, sysctl};
+use crate::{bonding, conntrack, ethtool, interfaces, kernel, memory, neighbour, process, rules, snmp, softnet, sysctl};
 
 /// Looks at a host twice and fills [`Observation::host`], in the network namespace of the calling thread.
 ///
@@ -65,6 +65,7 @@ impl HostReader {
         host.bonds = bonding::read(&mut look, &into.links);
         let links = interfaces::with_offloads(&mut look, into);
         host.ethtool = ethtool::read(&mut look, &links);
+        host.drop_rules = rules::read(&mut look);
         into.host = host;
         into.gaps.extend(look.into_gaps());
         tracing::debug!(processes = into.host.processes.len(), sysctls = into.host.sysctls.len(), "looked at the host");
@@ -86,6 +87,7 @@ impl HostReader {
         if let Some(ksm) = &mut into.host.ksm {
             memory::read_again(&mut look, ksm);
         }
+        rules::read_again(&mut look, &mut into.host.drop_rules);
         for gap in look.into_gaps() {
             // What could not be read twice is one gap.
             if !into.gaps.contains(&gap) {

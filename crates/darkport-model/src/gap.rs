@@ -92,6 +92,8 @@ pub enum Source {
     Drops,
     /// An instance that darkport plays itself.
     Synthetic,
+    /// Firewall rules that drop frames.
+    Rules,
 }
 
 /// Why something could not be read.

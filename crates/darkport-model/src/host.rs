@@ -48,12 +48,39 @@ pub struct Host {
     pub ksm: Option<Ksm>,
     /// Processes that matter.
     pub processes: Vec<Process>,
+    /// Firewall rules of bridges and interfaces that drop frames.
+    pub drop_rules: Vec<DropRule>,
 }
 
 impl Host {
     /// A setting as a number; none where it is absent or not a number.
     pub fn sysctl(&self, name: &str) -> Option<i64> {
         self.sysctls.get(name)?.trim().parse().ok()
+    }
+}
+
+/// A firewall rule that drops what it fits, in a table of the families `bridge` or `netdev` (nftables, or ebtables).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[non_exhaustive]
+pub struct DropRule {
+    /// `bridge` or `netdev`.
+    pub family: String,
+    /// The table's name.
+    pub table: String,
+    /// The chain's name.
+    pub chain: String,
+    /// What it fits and does, as the program prints it, its counter left out.
+    pub text: String,
+    /// Packets that it fitted, where it counts them.
+    #[serde(default)]
+    pub packets: Option<Sampled<u64>>,
+}
+
+impl DropRule {
+    /// A rule that counts nothing.
+    pub fn new(family: impl Into<String>, table: impl Into<String>, chain: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { family: family.into(), table: table.into(), chain: chain.into(), text: text.into(), packets: None }
     }
 }
 

@@ -39,7 +39,9 @@ pub use diagnosis::{
 };
 pub use exit::ExitCode;
 pub use gap::{Gap, GapReason, Source};
-pub use host::{Bond, BondSlave, Conntrack, ConntrackStats, Ethtool, Host, Ksm, NeighbourTable, NeighbourTableStats, Pressure, SoftnetCpu};
+pub use host::{
+    Bond, BondSlave, Conntrack, ConntrackStats, DropRule, Ethtool, Host, Ksm, NeighbourTable, NeighbourTableStats, Pressure, SoftnetCpu,
+};
 pub use ids::{IfIndex, IpPrefix, MacAddr, ParseIdError, Timestamp, Vid};
 pub use inventory::{Claim, Fact, FactSource, Instance, Intent, Inventory, Manager, Nic};
 pub use l2::{Fdb, FdbEntry, FdbKind, FdbSource, PortVlan};

@@ -29,6 +29,8 @@ pub(crate) static ALL: &[Definition] = &[
     port::stp_blocked::CAUSE,
     port::vlan_filter_missing::CAUSE,
     port::learning_or_flood_off::CAUSE,
+    port::ebtables_drop::CAUSE,
+    port::spoof_filter_mismatch::CAUSE,
     port::bridge_loop::CAUSE,
     bridge::missing::CAUSE,
     bridge::admin_down::CAUSE,

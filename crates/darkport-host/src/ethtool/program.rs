@@ -1,11 +1,12 @@
 //! Offload features through `ethtool -k`, for kernels that tell them by ioctl only.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read as _};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::io;
+use std::time::Duration;
 
 use darkport_model::bounded;
+
+use crate::program::run;
 
 /// The names that `ethtool -k` gives to single features of old, and the kernel's (ethtool, `ethtool.c`, `off_flag_def`).
 const RENAMED: &[(&str, &str)] = &[
@@ -49,45 +50,7 @@ pub(super) fn ask(interface: &str) -> io::Result<BTreeMap<String, bool>> {
     if interface.starts_with('-') {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the name would be taken for an option"));
     }
-    let mut child = start(interface)?;
-    let begun = Instant::now();
-    // Its few kilobytes fit into the pipe, so that it ends without being read.
-    let status = loop {
-        match child.try_wait()? {
-            Some(status) => break status,
-            None if begun.elapsed() > PATIENCE => {
-                child.kill()?;
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "ethtool took more than two seconds"));
-            }
-            None => std::thread::sleep(Duration::from_millis(1)),
-        }
-    };
-    let mut said = Vec::new();
-    if let Some(output) = &mut child.stdout {
-        output.take(65_536).read_to_end(&mut said)?;
-    }
-    if !status.success() {
-        return Err(io::Error::other(format!("ethtool -k ended with {status}")));
-    }
-    Ok(parse_listing(&String::from_utf8_lossy(&said)))
-}
-
-fn start(interface: &str) -> io::Result<Child> {
-    let mut last = io::ErrorKind::NotFound.into();
-    for program in ["/usr/sbin/ethtool", "/sbin/ethtool", "/usr/bin/ethtool"] {
-        let started = Command::new(program)
-            .args(["-k", interface])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .env_clear()
-            .spawn();
-        match started {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => last = error,
-            other => return other,
-        }
-    }
-    Err(last)
+    run("ethtool", &["-k", interface], PATIENCE, 65_536).map(|text| parse_listing(&text))
 }
 
 #[cfg(test)]
