@@ -2,6 +2,7 @@
 //!
 //! Both load their kernel modules when they are asked, which would change the host: so they are asked only where the modules are there.
 
+use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
@@ -60,14 +61,17 @@ pub(crate) fn read_again(look: &mut Look<'_>, rules: &mut [DropRule]) {
     if rules.is_empty() {
         return;
     }
-    let mut again = read(look);
+    // In reverse, so that of those that read alike the first is taken first.
+    let mut again: HashMap<_, Vec<u64>> = HashMap::new();
+    for now in read(look).into_iter().rev() {
+        if let Some(packets) = now.packets {
+            again.entry((now.family, now.table, now.chain, now.text)).or_default().push(packets.first);
+        }
+    }
     for rule in rules {
-        let same =
-            |now: &DropRule| (&now.family, &now.table, &now.chain, &now.text) == (&rule.family, &rule.table, &rule.chain, &rule.text);
-        let Some(at) = again.iter().position(same) else { continue };
-        let now = again.remove(at);
-        if let (Some(packets), Some(now)) = (&mut rule.packets, now.packets) {
-            packets.last = Some(now.first);
+        let key = (rule.family.clone(), rule.table.clone(), rule.chain.clone(), rule.text.clone());
+        if let (Some(packets), Some(now)) = (&mut rule.packets, again.get_mut(&key).and_then(Vec::pop)) {
+            packets.last = Some(now);
         }
     }
 }
