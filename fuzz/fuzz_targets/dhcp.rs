@@ -58,7 +58,9 @@ fn client(mut data: &[u8]) {
     let requested = count(|ask| matches!(ask, DhcpAsk::Request { .. })) > 0;
     let refused = machine.lease().is_some_and(|lease| lease.granted == Some(false));
     let released = count(|ask| matches!(ask, DhcpAsk::Release { .. })) > 0;
-    assert_eq!(released, requested && !refused, "what may be leased is given back");
+    // A refusal may come late, when the unanswered question is being taken back already.
+    assert!(released || refused || !requested, "what may be leased is given back");
+    assert!(requested || !released, "nothing is given back that was not asked for");
     for ask in &asked {
         let mut bytes = Vec::new();
         machine.encode(ask, &mut bytes);

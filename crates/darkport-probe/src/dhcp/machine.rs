@@ -213,6 +213,11 @@ impl DhcpMachine {
     }
 
     fn release(&mut self, now: Duration, sent: u8, next: Duration, asks: &mut Vec<DhcpAsk>) -> Duration {
+        if self.lease.and_then(|lease| lease.granted) == Some(false) {
+            // A late refusal: there is nothing to give back.
+            self.phase = Phase::Done;
+            return now;
+        }
         if now < next {
             return next;
         }

@@ -199,6 +199,19 @@ fn a_refusal_ends_it_and_leaves_nothing_to_give_back() {
 }
 
 #[test]
+fn a_refusal_that_comes_late_ends_the_giving_back() {
+    let mut taking = plan();
+    taking.lease = TakeLease::Offered;
+    let (machine, asks, _) = play(taking, |ask, _| match ask {
+        DhcpAsk::Discover { .. } => vec![says(2, ONE, 9)],
+        DhcpAsk::Release { .. } => vec![said(ONE, XID, Ipv4Addr::UNSPECIFIED, options(6, ONE), UdpChecksum::Right)],
+        _ => Vec::new(),
+    });
+    assert_eq!(asks.iter().filter(|ask| matches!(ask, DhcpAsk::Release { .. })).count(), 1);
+    assert_eq!(machine.lease().map(|lease| (lease.granted, lease.released)), Some((Some(false), true)));
+}
+
+#[test]
 fn giving_up_gives_back_what_may_have_been_leased() {
     let mut taking = plan();
     taking.lease = TakeLease::Offered;
